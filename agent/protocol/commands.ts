@@ -1,0 +1,88 @@
+import { z } from 'zod'
+
+/**
+ * Commands the gateway gives an agent, `Authorization: Bearer <JWT>` with the host's id as audience:
+ *
+ * | route | body | answer |
+ * |---|---|---|
+ * | `PUT /v1/runtimes/:id` | `startCommand` | 200 `runtimeFacts` once ready |
+ * | `GET /v1/runtimes/:id?probe=1` | | 200 `runtimeFacts`, with `healthy` when probed |
+ * | `GET /v1/runtimes` | | 200 `runtimeFacts[]` |
+ * | `POST /v1/runtimes/:id/stop` | `generationCommand` | 200 `runtimeFacts`: container removed, volume kept |
+ * | `DELETE /v1/runtimes/:id` | `deleteCommand` | 204 when neither container (nor volume) is left |
+ *
+ * All are idempotent by (id, generation). An older generation than the highest seen is `stale-generation`.
+ */
+export const generation = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER)
+export const runtimeId = z.string().regex(/^rt_[0-9A-HJKMNP-TV-Z]{26}$/)
+export const ownerHash = z.string().regex(/^[0-9a-f]{16}$/)
+export const portName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/)
+export const envName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/)
+export const portNumber = z.number().int().min(1).max(65535)
+
+/** The recipe of a runtime as an agent needs it: everything but who it is for. */
+export const recipe = z.strictObject({
+  name: z.string().max(64),
+  /** Absent: the host's own default image. */
+  image: z.string().max(512).optional(),
+  entrypoint: z.array(z.string()).optional(),
+  command: z.array(z.string()).optional(),
+  workingDir: z.string().optional(),
+  env: z.record(envName, z.string()),
+  /** Port name → container port. Ours: `view` 6080, `cdp` 9222, `rpc` 8787. */
+  ports: z.record(portName, portNumber),
+  /** 2xx on `GET` = ready. Null: ready as soon as it runs. */
+  health: z.strictObject({ port: portName, path: z.string().startsWith('/') }).nullable(),
+  /** Where the profile volume is mounted. Null: no volume. */
+  volumePath: z.string().startsWith('/').nullable(),
+  /** Whether the container checks `x-porthole-key`; then the agent makes a key and sends it on every request. */
+  keyed: z.boolean(),
+  readOnlyRoot: z.boolean(),
+  /** Path → size in bytes. */
+  tmpfs: z.record(z.string().startsWith('/'), z.number().int().positive()),
+  shmBytes: z.number().int().positive(),
+  memoryBytes: z.number().int().positive(),
+  cpus: z.number().positive(),
+  pids: z.number().int().positive(),
+  /** `browser`: Docker's default plus user namespaces, for Chromium's own sandbox. */
+  seccomp: z.enum(['default', 'browser']),
+  /** Seconds between TERM and KILL. */
+  stopSeconds: z.number().int().min(0).max(120),
+})
+export type Recipe = z.infer<typeof recipe>
+
+export const startCommand = z.strictObject({
+  generation,
+  tenant: z.string().max(64),
+  ownerHash,
+  recipe,
+  /** The request's environment. Reserved names (see the agent) win over it. */
+  env: z.record(envName, z.string()),
+  /** The public view URL, as BROWSER_VIEW_URL. */
+  viewUrl: z.string().optional(),
+  /** Milliseconds the agent may take until the runtime is ready. */
+  deadlineMs: z.number().int().min(1).max(600_000),
+})
+export type StartCommand = z.infer<typeof startCommand>
+
+export const generationCommand = z.strictObject({ generation })
+export type GenerationCommand = z.infer<typeof generationCommand>
+
+export const deleteCommand = z.strictObject({ generation, ownerHash, removeVolume: z.boolean() })
+export type DeleteCommand = z.infer<typeof deleteCommand>
+
+/** What a host knows of a container: read from Docker, never remembered. */
+export const containerState = z.enum(['starting', 'running', 'paused', 'exited'])
+export type ContainerState = z.infer<typeof containerState>
+
+export const runtimeFacts = z.object({
+  id: runtimeId,
+  generation,
+  ownerHash,
+  state: containerState,
+  exitCode: z.number().int().optional(),
+  /** Only when asked to probe: whether the health path answered 2xx within 2 s. */
+  healthy: z.boolean().optional(),
+})
+export type RuntimeFacts = z.infer<typeof runtimeFacts>
+export const runtimeFactsList = z.array(runtimeFacts)

@@ -1,0 +1,6 @@
+export * from './commands.ts'
+export * from './heartbeat.ts'
+export * from './joining.ts'
+export * from './problem.ts'
+export * from './text.ts'
+export * from './tokens.ts'
