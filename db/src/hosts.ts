@@ -1,0 +1,123 @@
+import { and, asc, eq, gt, sql } from 'drizzle-orm'
+import type { Tx } from './connect.ts'
+import { type HostRow, hosts, type ProfileRow, profiles } from './schema.ts'
+
+/** Seconds of silence, on the database's clock, after which nothing is placed on a host. */
+export const unreachableAfterSeconds = 20
+
+/** What a runtime takes from a host while it is reserved there. One slot each. */
+export type Need = { memoryBytes: number; cpuMillis: number; gpus: number }
+
+const isLive = sql`${hosts.lastSeenAt} > now() - make_interval(secs => ${unreachableAfterSeconds})`
+
+/** A host as operators and placement see it, with liveness judged by the database's clock. */
+export type HostView = HostRow & { live: boolean }
+
+const view = {
+  id: hosts.id,
+  name: hosts.name,
+  url: hosts.url,
+  publicKey: hosts.publicKey,
+  schedulable: hosts.schedulable,
+  memoryBytes: hosts.memoryBytes,
+  cpuMillis: hosts.cpuMillis,
+  slots: hosts.slots,
+  gpus: hosts.gpus,
+  reservedMemoryBytes: hosts.reservedMemoryBytes,
+  reservedCpuMillis: hosts.reservedCpuMillis,
+  reservedSlots: hosts.reservedSlots,
+  reservedGpus: hosts.reservedGpus,
+  load: hosts.load,
+  engineVersion: hosts.engineVersion,
+  images: hosts.images,
+  labels: hosts.labels,
+  createdAt: hosts.createdAt,
+  lastSeenAt: hosts.lastSeenAt,
+  live: sql<boolean>`coalesce(${isLive}, false)`,
+}
+
+export const findHost = async (db: Tx, id: string): Promise<HostView | undefined> =>
+  (await db.select(view).from(hosts).where(eq(hosts.id, id)))[0]
+
+/** A keyset page of hosts by id. */
+export const listHosts = (db: Tx, page: { limit: number; after?: string | undefined }): Promise<HostView[]> =>
+  db
+    .select(view)
+    .from(hosts)
+    .where(page.after ? gt(hosts.id, page.after) : undefined)
+    .orderBy(asc(hosts.id))
+    .limit(page.limit)
+
+/** Admits a host, or gives the one with that key its new name and URL. @returns its id. */
+export const putHost = async (db: Tx, host: Pick<HostRow, 'id' | 'name' | 'url' | 'publicKey'>): Promise<string> => {
+  const [row] = await db
+    .insert(hosts)
+    .values(host)
+    .onConflictDoUpdate({ target: hosts.publicKey, set: { name: host.name, url: host.url } })
+    .returning({ id: hosts.id })
+  if (!row) throw new Error('the database returned no row for a new host')
+  return row.id
+}
+
+/** Writes what a heartbeat says. @returns false when there is no such host (it was removed). */
+export const recordHeartbeat = async (
+  db: Tx,
+  id: string,
+  said: Pick<HostRow, 'memoryBytes' | 'cpuMillis' | 'slots' | 'gpus' | 'load' | 'engineVersion' | 'images' | 'labels'>,
+): Promise<boolean> =>
+  (
+    await db
+      .update(hosts)
+      .set({ ...said, lastSeenAt: sql`now()` })
+      .where(eq(hosts.id, id))
+      .returning({ id: hosts.id })
+  ).length > 0
+
+/** Takes `need` from a live, schedulable host that has it. One conditional update: no race overbooks. */
+export const reserve = async (tx: Tx, hostId: string, need: Need): Promise<boolean> =>
+  (
+    await tx
+      .update(hosts)
+      .set({
+        reservedMemoryBytes: sql`${hosts.reservedMemoryBytes} + ${need.memoryBytes}`,
+        reservedCpuMillis: sql`${hosts.reservedCpuMillis} + ${need.cpuMillis}`,
+        reservedGpus: sql`${hosts.reservedGpus} + ${need.gpus}`,
+        reservedSlots: sql`${hosts.reservedSlots} + 1`,
+      })
+      .where(
+        and(
+          eq(hosts.id, hostId),
+          eq(hosts.schedulable, true),
+          isLive,
+          sql`${hosts.reservedMemoryBytes} + ${need.memoryBytes} <= ${hosts.memoryBytes}`,
+          sql`${hosts.reservedCpuMillis} + ${need.cpuMillis} <= ${hosts.cpuMillis}`,
+          sql`${hosts.reservedGpus} + ${need.gpus} <= ${hosts.gpus}`,
+          sql`${hosts.reservedSlots} + 1 <= ${hosts.slots}`,
+        ),
+      )
+      .returning({ id: hosts.id })
+  ).length > 0
+
+/** Gives `need` back. The caller holds the runtime's row with `reserved` true, in the same transaction. */
+export const release = async (tx: Tx, hostId: string, need: Need): Promise<void> => {
+  await tx
+    .update(hosts)
+    .set({
+      reservedMemoryBytes: sql`${hosts.reservedMemoryBytes} - ${need.memoryBytes}`,
+      reservedCpuMillis: sql`${hosts.reservedCpuMillis} - ${need.cpuMillis}`,
+      reservedGpus: sql`${hosts.reservedGpus} - ${need.gpus}`,
+      reservedSlots: sql`${hosts.reservedSlots} - 1`,
+    })
+    .where(eq(hosts.id, hostId))
+}
+
+export const findProfile = async (
+  db: Tx,
+  owner: Pick<ProfileRow, 'tenant' | 'mode' | 'owner'>,
+): Promise<ProfileRow | undefined> =>
+  (
+    await db
+      .select()
+      .from(profiles)
+      .where(and(eq(profiles.tenant, owner.tenant), eq(profiles.mode, owner.mode), eq(profiles.owner, owner.owner)))
+  )[0]

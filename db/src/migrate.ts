@@ -1,0 +1,26 @@
+import { fileURLToPath } from 'node:url'
+import { drizzle } from 'drizzle-orm/postgres-js'
+import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
+import postgres from 'postgres'
+
+/** Any number, as long as every gateway uses the same one ("porthole" in a phone's keypad, cut to a bigint). */
+const migrationLock = 76784653
+
+/**
+ * Brings the database up to the newest migration. Gateways that start at the same time wait for each other under an
+ * advisory lock; the ones that come later find nothing to do.
+ *
+ * @throws when Postgres is out of reach or a migration fails (it is rolled back whole).
+ */
+export const migrate = async (url: string): Promise<void> => {
+  // A session-level lock needs a connection of its own; max 1 keeps lock and migration on the same one.
+  const client = postgres(url, { max: 1, connect_timeout: 10, onnotice: () => {} })
+  try {
+    await client`select pg_advisory_lock(${migrationLock})`
+    await applyMigrations(drizzle(client), {
+      migrationsFolder: fileURLToPath(new URL('../migrations', import.meta.url)),
+    })
+  } finally {
+    await client.end({ timeout: 5 })
+  }
+}

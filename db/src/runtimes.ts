@@ -1,0 +1,378 @@
+import { and, desc, eq, inArray, isNotNull, lt, ne, type SQL, sql } from 'drizzle-orm'
+import { ulid } from 'ulid'
+import type { Db, Tx } from './connect.ts'
+import { type Need, release, reserve } from './hosts.ts'
+import { type EventRow, events, profiles, type RuntimeRow, runtimes } from './schema.ts'
+import { type EventData, type RuntimeError, type RuntimeState, sourcesOf } from './states.ts'
+
+/** NOTIFY channel: the payload is the id of a runtime that moved. A hint; the row is the truth. */
+export const runtimeChannel = 'porthole_runtimes'
+
+/** Two owners whose keys share a hash: refused, never a shared container. */
+export class OwnerHashTaken extends Error {
+  override name = 'OwnerHashTaken'
+}
+
+const needOf = (row: RuntimeRow): Need => ({
+  memoryBytes: row.needMemoryBytes,
+  cpuMillis: row.needCpuMillis,
+  gpus: row.needGpus,
+})
+
+/** The database's now, `milliseconds` away. */
+const inMs = (milliseconds: number) => sql<Date>`now() + make_interval(secs => ${milliseconds / 1000})`
+
+const ofOwner = (owner: Pick<RuntimeRow, 'tenant' | 'mode' | 'owner'>) =>
+  and(eq(runtimes.tenant, owner.tenant), eq(runtimes.mode, owner.mode), eq(runtimes.owner, owner.owner))
+
+const isNotDeleted = ne(runtimes.state, 'deleted')
+
+const writeEvent = async (
+  tx: Tx,
+  row: RuntimeRow,
+  from: RuntimeState | null,
+  reason: string | null,
+  data: EventData,
+) => {
+  await tx.insert(events).values({
+    tenant: row.tenant,
+    runtimeId: row.id,
+    type: `runtime.${row.state}`,
+    generation: row.generation,
+    fromState: from,
+    toState: row.state,
+    reason,
+    data,
+  })
+  await tx.execute(sql`select pg_notify(${runtimeChannel}, ${row.id})`)
+}
+
+export type NewRuntime = Pick<
+  RuntimeRow,
+  | 'tenant'
+  | 'mode'
+  | 'owner'
+  | 'ownerHash'
+  | 'spec'
+  | 'needMemoryBytes'
+  | 'needCpuMillis'
+  | 'needGpus'
+  | 'labels'
+  | 'start'
+>
+
+/**
+ * The owner's live runtime: the one there is, or a new one in `pending` whose work the caller has for `leaseMs`.
+ *
+ * @throws OwnerHashTaken
+ */
+export const claimOwner = (
+  db: Db,
+  wanted: NewRuntime,
+  leaseMs: number,
+): Promise<{ row: RuntimeRow; created: boolean } | undefined> =>
+  db.transaction(async tx => {
+    const [added] = await tx
+      .insert(runtimes)
+      .values({ ...wanted, id: `rt_${ulid()}`, workUntil: inMs(leaseMs) })
+      .onConflictDoNothing()
+      .returning()
+    if (added) {
+      await writeEvent(tx, added, null, null, {})
+      return { row: added, created: true }
+    }
+    const [live] = await tx
+      .select()
+      .from(runtimes)
+      .where(and(ofOwner(wanted), isNotDeleted))
+    if (live) return { row: live, created: false }
+    const [other] = await tx
+      .select({ id: runtimes.id })
+      .from(runtimes)
+      .where(and(eq(runtimes.ownerHash, wanted.ownerHash), isNotDeleted))
+    if (other) throw new OwnerHashTaken(`another owner's runtime has the hash ${wanted.ownerHash}`)
+    // The row that was in the way is gone by now: the caller asks again.
+    return undefined
+  })
+
+type Move = {
+  to: RuntimeState
+  /** Where it may come from; default: every source of `to`. */
+  from?: readonly RuntimeState[]
+  /** Written with the move. `workUntil` defaults to null: nobody has to move it on. */
+  set?: { [K in keyof RuntimeRow]?: RuntimeRow[K] | SQL }
+  reason?: string
+  data?: EventData
+  /** What else must still be as the caller saw it. */
+  provided?: SQL
+}
+
+/**
+ * Moves a runtime, if it is still where the caller saw it: one guarded update on (id, generation, state) and its event,
+ * in one transaction. @returns the new row; undefined when somebody else was faster.
+ */
+export const move = (
+  db: Tx,
+  seen: Pick<RuntimeRow, 'id' | 'generation' | 'state' | 'reserved'>,
+  { to, from = sourcesOf(to), set = {}, reason, data = {}, provided }: Move,
+): Promise<RuntimeRow | undefined> =>
+  db.transaction(async tx => {
+    if (!from.includes(seen.state)) return undefined
+    const [row] = await tx
+      .update(runtimes)
+      .set({ workUntil: null, workTries: 0, ...set, state: to, stateAt: sql`now()` })
+      .where(
+        and(
+          eq(runtimes.id, seen.id),
+          eq(runtimes.generation, seen.generation),
+          eq(runtimes.state, seen.state),
+          // What the row holds on its host is part of what was seen: releases are counted from it.
+          eq(runtimes.reserved, seen.reserved),
+          provided,
+        ),
+      )
+      .returning()
+    if (!row) return undefined
+    await writeEvent(tx, row, seen.state, reason ?? null, data)
+    return row
+  })
+
+/** The move to `to` that also gives back what the runtime held on its host. Only once the host has let go of it. */
+const moveAndRelease = (
+  db: Db,
+  seen: RuntimeRow,
+  step: Move,
+  also: (tx: Tx, row: RuntimeRow) => Promise<void> = async () => {},
+) =>
+  db.transaction(async tx => {
+    const row = await move(tx, seen, { ...step, set: { ...step.set, reserved: false } })
+    if (!row) return undefined
+    if (seen.reserved && seen.hostId) await release(tx, seen.hostId, needOf(seen))
+    await also(tx, row)
+    return row
+  })
+
+/** Thrown inside a placement to undo it: the host has no room after all. */
+class HostFull extends Error {}
+
+/**
+ * Puts a runtime on a host in one transaction: a new generation, `starting`, the host's capacity reserved, and the
+ * profile's home remembered.
+ *
+ * @returns the row; `'full'` when the host has no room; undefined when the runtime was moved by somebody else.
+ */
+export const startOn = async (
+  db: Db,
+  seen: RuntimeRow,
+  hostId: string,
+  leaseMs: number,
+): Promise<RuntimeRow | 'full' | undefined> => {
+  const staysReserved = seen.reserved && seen.hostId === hostId
+  if (seen.reserved && !staysReserved) throw new Error(`${seen.id} still holds capacity on ${seen.hostId}`)
+  try {
+    return await db.transaction(async tx => {
+      // The runtime's row first, the host's second, everywhere: two orders would deadlock.
+      const row = await move(tx, seen, {
+        to: 'starting',
+        set: {
+          hostId,
+          generation: sql`${runtimes.generation} + 1`,
+          reserved: true,
+          error: null,
+          readyAt: null,
+          workUntil: inMs(leaseMs),
+        },
+        data: { host: hostId },
+      })
+      if (!row) return undefined
+      if (!staysReserved && !(await reserve(tx, hostId, needOf(seen)))) throw new HostFull()
+      const { tenant, mode, owner, ownerHash } = row
+      await tx
+        .insert(profiles)
+        .values({ id: `pf_${ulid()}`, tenant, mode, owner, ownerHash, hostId })
+        .onConflictDoUpdate({
+          target: [profiles.tenant, profiles.mode, profiles.owner],
+          set: { lastUsedAt: sql`now()`, hostId },
+        })
+      return row
+    })
+  } catch (error) {
+    if (error instanceof HostFull) return 'full'
+    throw error
+  }
+}
+
+export const toRunning = (db: Db, seen: RuntimeRow, data: EventData = {}) =>
+  move(db, seen, { to: 'running', set: { readyAt: sql`now()`, lastUsedAt: sql`now()`, error: null }, data })
+
+/** `failed`, with the host known to have let go: the capacity is free again. */
+export const toFailedAndFree = (db: Db, seen: RuntimeRow, error: RuntimeError) =>
+  moveAndRelease(db, seen, { to: 'failed', set: { error }, reason: error.code })
+
+/** `failed` while its container may still be there: the reservation stays until the host confirms its removal. */
+export const toFailedStillHeld = (db: Db, seen: RuntimeRow, error: RuntimeError) =>
+  move(db, seen, { to: 'failed', set: { error, workUntil: sql`now()` }, reason: error.code })
+
+export const toStopping = (db: Db, seen: RuntimeRow, leaseMs: number, reason: string) =>
+  move(db, seen, { to: 'stopping', set: { workUntil: inMs(leaseMs) }, reason })
+
+export const toStopped = (db: Db, seen: RuntimeRow) => moveAndRelease(db, seen, { to: 'stopped' })
+
+/** Asks for deletion; the volume goes too once anybody asked for that. */
+export const toDeleting = (db: Db, seen: RuntimeRow, removeVolume: boolean, leaseMs: number) =>
+  move(db, seen, { to: 'deleting', set: { removeVolume, workUntil: inMs(leaseMs) } })
+
+/** Deletion asked again, now with the volume. */
+export const alsoRemoveVolume = async (db: Db, id: string): Promise<void> => {
+  await db
+    .update(runtimes)
+    .set({ removeVolume: true })
+    .where(and(eq(runtimes.id, id), eq(runtimes.state, 'deleting')))
+}
+
+/**
+ * The end: no container, no reservation, and where the volume went, no profile. No move when the volume was asked for
+ * only after the host had been told to keep it.
+ */
+export const toDeleted = (db: Db, seen: RuntimeRow) =>
+  moveAndRelease(
+    db,
+    seen,
+    {
+      to: 'deleted',
+      set: { deletedAt: sql`now()` },
+      provided: eq(runtimes.removeVolume, seen.removeVolume),
+    },
+    async (tx, row) => {
+      if (!row.removeVolume) return
+      await tx
+        .delete(profiles)
+        .where(and(eq(profiles.tenant, row.tenant), eq(profiles.mode, row.mode), eq(profiles.owner, row.owner)))
+    },
+  )
+
+/** A failed runtime's host has confirmed that nothing is left there. */
+export const freeReservation = (db: Db, seen: RuntimeRow): Promise<boolean> =>
+  db.transaction(async tx => {
+    const [row] = await tx
+      .update(runtimes)
+      .set({ reserved: false, workUntil: null, workTries: 0 })
+      .where(
+        and(
+          eq(runtimes.id, seen.id),
+          eq(runtimes.generation, seen.generation),
+          eq(runtimes.state, seen.state),
+          eq(runtimes.reserved, true),
+        ),
+      )
+      .returning()
+    if (!row?.hostId) return false
+    await release(tx, row.hostId, needOf(row))
+    return true
+  })
+
+/** Rows whose mover has gone quiet: taken over for `leaseMs`, each by one gateway only. */
+export const takeWork = (db: Db, leaseMs: number, limit: number): Promise<RuntimeRow[]> =>
+  db
+    .update(runtimes)
+    .set({ workUntil: inMs(leaseMs), workTries: sql`${runtimes.workTries} + 1` })
+    .where(
+      inArray(
+        runtimes.id,
+        db
+          .select({ id: runtimes.id })
+          .from(runtimes)
+          .where(and(isNotNull(runtimes.workUntil), lt(runtimes.workUntil, sql`now()`)))
+          .orderBy(runtimes.workUntil)
+          .limit(limit)
+          .for('update', { skipLocked: true }),
+      ),
+    )
+    .returning()
+
+/** Keeps, or puts off, the work on a row that has not moved since. */
+export const leaseWork = async (
+  db: Db,
+  seen: Pick<RuntimeRow, 'id' | 'generation' | 'state'>,
+  ms: number,
+): Promise<void> => {
+  await db
+    .update(runtimes)
+    .set({ workUntil: inMs(ms) })
+    .where(and(eq(runtimes.id, seen.id), eq(runtimes.generation, seen.generation), eq(runtimes.state, seen.state)))
+}
+
+/** Counts as use, for idle time. */
+export const touch = async (db: Db, id: string): Promise<void> => {
+  await db.update(runtimes).set({ lastUsedAt: sql`now()` }).where(eq(runtimes.id, id))
+}
+
+export const findRuntimeById = async (db: Tx, id: string): Promise<RuntimeRow | undefined> =>
+  (await db.select().from(runtimes).where(eq(runtimes.id, id)))[0]
+
+/** A runtime of this tenant; another tenant's is undefined, as one that does not exist. */
+export const findRuntime = async (db: Tx, tenant: string, id: string): Promise<RuntimeRow | undefined> =>
+  (
+    await db
+      .select()
+      .from(runtimes)
+      .where(and(eq(runtimes.id, id), eq(runtimes.tenant, tenant)))
+  )[0]
+
+/** The tenant's newest runtime with that hash: the live one if there is one. */
+export const findByHash = async (db: Tx, tenant: string, ownerHash: string): Promise<RuntimeRow | undefined> =>
+  (
+    await db
+      .select()
+      .from(runtimes)
+      .where(and(eq(runtimes.ownerHash, ownerHash), eq(runtimes.tenant, tenant)))
+      .orderBy(sql`${runtimes.state} = 'deleted'`, desc(runtimes.id))
+      .limit(1)
+  )[0]
+
+export type RuntimeFilter = {
+  state?: RuntimeState[] | undefined
+  owner?: string | undefined
+  spec?: string | undefined
+  labels?: Record<string, string> | undefined
+}
+
+/** A keyset page of a tenant's runtimes, newest first; deleted ones only when asked for by state. */
+export const listRuntimes = (
+  db: Tx,
+  tenant: string,
+  filter: RuntimeFilter,
+  page: { limit: number; before?: string | undefined },
+): Promise<RuntimeRow[]> =>
+  db
+    .select()
+    .from(runtimes)
+    .where(
+      and(
+        eq(runtimes.tenant, tenant),
+        filter.state ? inArray(runtimes.state, filter.state) : isNotDeleted,
+        filter.owner === undefined ? undefined : eq(runtimes.owner, filter.owner),
+        filter.spec === undefined ? undefined : eq(runtimes.spec, filter.spec),
+        filter.labels === undefined
+          ? undefined
+          : sql`${runtimes.labels} @> ${JSON.stringify(filter.labels)}::text::jsonb`,
+        page.before === undefined ? undefined : lt(runtimes.id, page.before),
+      ),
+    )
+    .orderBy(desc(runtimes.id))
+    .limit(page.limit)
+
+/** A host's rows that are not deleted, for comparing with what the host says it has. */
+export const listRuntimesOnHost = (db: Tx, hostId: string): Promise<RuntimeRow[]> =>
+  db
+    .select()
+    .from(runtimes)
+    .where(and(eq(runtimes.hostId, hostId), isNotDeleted))
+
+export const listEvents = (db: Tx, runtimeId: string, after: number, limit: number): Promise<EventRow[]> =>
+  db
+    .select()
+    .from(events)
+    .where(and(eq(events.runtimeId, runtimeId), sql`${events.seq} > ${after}`))
+    .orderBy(events.seq)
+    .limit(limit)

@@ -1,0 +1,199 @@
+import { sql } from 'drizzle-orm'
+import {
+  bigint,
+  bigserial,
+  boolean,
+  check,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  real,
+  text,
+  timestamp,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core'
+import type { EventData, RequestedStart, RuntimeError, RuntimeState } from './states.ts'
+
+const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
+const bytes = (name: string) => bigint(name, { mode: 'number' })
+
+export const tenants = pgTable('tenants', {
+  slug: text().primaryKey(),
+  /** Isolation mode of requests that name none. */
+  mode: text().notNull().default('shared'),
+  createdAt: at('created_at').notNull().defaultNow(),
+})
+
+export const hosts = pgTable(
+  'hosts',
+  {
+    id: text().primaryKey(),
+    name: text().notNull(),
+    /** Where the gateway reaches the agent; called back and checked when the host joined. */
+    url: text().notNull(),
+    /** Raw Ed25519 public key, base64url: the host's identity. */
+    publicKey: text('public_key').notNull(),
+    schedulable: boolean().notNull().default(true),
+    memoryBytes: bytes('memory_bytes').notNull().default(0),
+    cpuMillis: integer('cpu_millis').notNull().default(0),
+    slots: integer().notNull().default(0),
+    gpus: integer().notNull().default(0),
+    reservedMemoryBytes: bytes('reserved_memory_bytes').notNull().default(0),
+    reservedCpuMillis: integer('reserved_cpu_millis').notNull().default(0),
+    reservedSlots: integer('reserved_slots').notNull().default(0),
+    reservedGpus: integer('reserved_gpus').notNull().default(0),
+    load: real().notNull().default(0),
+    engineVersion: text('engine_version').notNull().default(''),
+    images: jsonb().$type<string[]>().notNull().default([]),
+    labels: jsonb().$type<Record<string, string>>().notNull().default({}),
+    createdAt: at('created_at').notNull().defaultNow(),
+    /** Null until the first heartbeat. Always the database's clock. */
+    lastSeenAt: at('last_seen_at'),
+  },
+  t => [
+    uniqueIndex('hosts_public_key').on(t.publicKey),
+    // Overbooking is impossible even by a bug: a release below zero or a wrong reserve fails its transaction.
+    check(
+      'hosts_reserved_not_negative',
+      sql`${t.reservedMemoryBytes} >= 0 and ${t.reservedCpuMillis} >= 0 and ${t.reservedSlots} >= 0 and ${t.reservedGpus} >= 0`,
+    ),
+  ],
+)
+
+export const runtimes = pgTable(
+  'runtimes',
+  {
+    id: text().primaryKey(),
+    tenant: text()
+      .notNull()
+      .references(() => tenants.slug),
+    mode: text().notNull(),
+    owner: text().notNull(),
+    ownerHash: text('owner_hash').notNull(),
+    spec: text().notNull(),
+    state: text().$type<RuntimeState>().notNull().default('pending'),
+    /** Rises with every start; 0 before the first. */
+    generation: bigint({ mode: 'number' }).notNull().default(0),
+    hostId: text('host_id').references(() => hosts.id),
+    /** Whether this row's need counts in its host's reserved figures right now. */
+    reserved: boolean().notNull().default(false),
+    needMemoryBytes: bytes('need_memory_bytes').notNull(),
+    needCpuMillis: integer('need_cpu_millis').notNull(),
+    needGpus: integer('need_gpus').notNull().default(0),
+    labels: jsonb().$type<Record<string, string>>().notNull().default({}),
+    /** What a start needs again after a restart; its environment is sealed. */
+    start: jsonb().$type<RequestedStart>().notNull(),
+    /** Set with `deleting`: whether the volume goes too. */
+    removeVolume: boolean('remove_volume').notNull().default(false),
+    error: jsonb().$type<RuntimeError>(),
+    createdAt: at('created_at').notNull().defaultNow(),
+    readyAt: at('ready_at'),
+    lastUsedAt: at('last_used_at').notNull().defaultNow(),
+    stateAt: at('state_at').notNull().defaultNow(),
+    deletedAt: at('deleted_at'),
+    /** Who is moving this row on has it until then; afterwards any gateway takes it over. */
+    workUntil: at('work_until'),
+    workTries: integer('work_tries').notNull().default(0),
+  },
+  t => [
+    // Invariant 1: at most one live runtime per (tenant, mode, owner), whoever asks.
+    uniqueIndex('runtimes_live_owner').on(t.tenant, t.mode, t.owner).where(sql`${t.state} <> 'deleted'`),
+    // Names of containers come from the hash: a collision is refused here, never shared.
+    uniqueIndex('runtimes_live_hash').on(t.ownerHash).where(sql`${t.state} <> 'deleted'`),
+    index('runtimes_tenant_id').on(t.tenant, t.id),
+    index('runtimes_hash').on(t.ownerHash, t.id),
+    index('runtimes_host').on(t.hostId).where(sql`${t.state} <> 'deleted'`),
+    index('runtimes_work').on(t.workUntil).where(sql`${t.workUntil} is not null`),
+    check('runtimes_reserved_on_host', sql`not ${t.reserved} or ${t.hostId} is not null`),
+  ],
+)
+
+export const profiles = pgTable(
+  'profiles',
+  {
+    id: text().primaryKey(),
+    tenant: text()
+      .notNull()
+      .references(() => tenants.slug),
+    mode: text().notNull(),
+    owner: text().notNull(),
+    ownerHash: text('owner_hash').notNull(),
+    /** The host that has the volume: its owner goes back there. */
+    hostId: text('host_id')
+      .notNull()
+      .references(() => hosts.id),
+    createdAt: at('created_at').notNull().defaultNow(),
+    lastUsedAt: at('last_used_at').notNull().defaultNow(),
+  },
+  t => [uniqueIndex('profiles_owner').on(t.tenant, t.mode, t.owner), index('profiles_host').on(t.hostId)],
+)
+
+export const events = pgTable(
+  'events',
+  {
+    seq: bigserial({ mode: 'number' }).primaryKey(),
+    tenant: text().notNull(),
+    runtimeId: text('runtime_id').notNull(),
+    type: text().notNull(),
+    generation: bigint({ mode: 'number' }).notNull(),
+    fromState: text('from_state').$type<RuntimeState>(),
+    toState: text('to_state').$type<RuntimeState>().notNull(),
+    reason: text(),
+    data: jsonb().$type<EventData>().notNull().default({}),
+    at: at('at').notNull().defaultNow(),
+  },
+  t => [index('events_runtime').on(t.runtimeId, t.seq), index('events_tenant').on(t.tenant, t.seq)],
+)
+
+export const signingKeys = pgTable('signing_keys', {
+  kid: text().primaryKey(),
+  /** Raw Ed25519 public key, base64url. */
+  publicKey: text('public_key').notNull(),
+  /** The private key as JWK, sealed with PORTHOLE_SECRET. */
+  sealedPrivateKey: text('sealed_private_key').notNull(),
+  createdAt: at('created_at').notNull().defaultNow(),
+})
+
+/** One-time credentials, by SHA-256 of the token: taking one is `delete … returning`. */
+export const tickets = pgTable(
+  'tickets',
+  {
+    digest: text().primaryKey(),
+    tenant: text().notNull(),
+    runtimeId: text('runtime_id')
+      .notNull()
+      .references(() => runtimes.id),
+    ownerHash: text('owner_hash').notNull(),
+    access: text().$type<'control' | 'view'>().notNull(),
+    subject: text().notNull(),
+    expiresAt: at('expires_at').notNull(),
+  },
+  t => [index('tickets_expiry').on(t.expiresAt)],
+)
+
+export const joinTokens = pgTable('join_tokens', {
+  digest: text().primaryKey(),
+  createdBy: text('created_by').notNull(),
+  expiresAt: at('expires_at').notNull(),
+})
+
+export const idempotencyKeys = pgTable(
+  'idempotency_keys',
+  {
+    /** SHA-256 of tenant and key. */
+    digest: text().primaryKey(),
+    requestDigest: text('request_digest').notNull(),
+    /** Null while the first request is still at work. */
+    status: integer(),
+    body: jsonb().$type<Record<string, unknown>>(),
+    createdAt: at('created_at').notNull().defaultNow(),
+  },
+  t => [index('idempotency_keys_age').on(t.createdAt)],
+)
+
+export type HostRow = typeof hosts.$inferSelect
+export type RuntimeRow = typeof runtimes.$inferSelect
+export type ProfileRow = typeof profiles.$inferSelect
+export type EventRow = typeof events.$inferSelect
+export type TenantRow = typeof tenants.$inferSelect

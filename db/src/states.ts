@@ -1,0 +1,48 @@
+/** The states of a runtime and the moves between them, as data (DESIGN section 4). */
+export const runtimeStates = [
+  'pending',
+  'starting',
+  'running',
+  'paused',
+  'stopping',
+  'stopped',
+  'failed',
+  'lost',
+  'deleting',
+  'deleted',
+] as const
+export type RuntimeState = (typeof runtimeStates)[number]
+
+/** From each state, where a runtime may go. A start on another host goes from `starting` to `starting`. */
+export const moves = {
+  pending: ['starting', 'failed', 'deleting'],
+  starting: ['starting', 'running', 'failed', 'lost', 'deleting'],
+  running: ['paused', 'stopping', 'failed', 'lost', 'deleting'],
+  paused: ['running', 'stopping', 'failed', 'lost', 'deleting'],
+  stopping: ['stopped', 'failed', 'lost', 'deleting'],
+  stopped: ['starting', 'lost', 'deleting'],
+  failed: ['starting', 'lost', 'deleting'],
+  lost: ['starting', 'running', 'deleting'],
+  deleting: ['deleted'],
+  deleted: [],
+} as const satisfies Record<RuntimeState, readonly RuntimeState[]>
+
+/** The states from which `to` may be reached. */
+export const sourcesOf = (to: RuntimeState): RuntimeState[] =>
+  runtimeStates.filter(from => (moves[from] as readonly RuntimeState[]).includes(to))
+
+/** States in which somebody must do something for the runtime to get on. */
+export const passingStates = ['pending', 'starting', 'stopping', 'deleting'] as const satisfies RuntimeState[]
+
+/** Why a runtime failed, for its owner: a stable code, a sentence, and what its container said last. */
+export type RuntimeError = { code: string; detail: string; exitCode?: number; logTail?: string }
+
+/** What the request asked for, kept for later starts of the same runtime. */
+export type RequestedStart = {
+  /** The request's environment, sealed with PORTHOLE_SECRET; absent when empty. */
+  sealedEnv?: string
+  memoryBytes: number
+  cpus: number
+}
+
+export type EventData = Record<string, string | number | boolean | null>

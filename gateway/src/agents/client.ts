@@ -1,0 +1,136 @@
+import {
+  type AgentErrorCode,
+  type AgentProblem,
+  agentProblem,
+  type DeleteCommand,
+  type GenerationCommand,
+  type RuntimeFacts,
+  runtimeFacts,
+  type StartCommand,
+} from '@porthole/protocol'
+import { type Dispatcher, request } from 'undici'
+import type { Issuer } from '../tokens/issuer.ts'
+
+/** The agent answered, and the answer is no. */
+export class AgentRefused extends Error {
+  override name = 'AgentRefused'
+  readonly problem: AgentProblem
+  constructor(problem: AgentProblem) {
+    super(problem.detail ?? problem.title)
+    this.problem = problem
+  }
+  is(code: AgentErrorCode): boolean {
+    return this.problem.code === code
+  }
+}
+
+/** Nobody knows what the agent did: no answer, or none that makes sense. Never "absent". */
+export class AgentUnreachable extends Error {
+  override name = 'AgentUnreachable'
+}
+
+/** Where an agent is. */
+export type AgentAddress = { id: string; url: string }
+
+/** Commands to one agent. Every one ends by its deadline, in AgentRefused, or in AgentUnreachable. */
+export type AgentClient = {
+  start(id: string, command: StartCommand): Promise<RuntimeFacts>
+  /** Removes the container and keeps the volume. Fine when there is none. */
+  stop(id: string, command: GenerationCommand): Promise<void>
+  remove(id: string, command: DeleteCommand): Promise<void>
+  /** What the host sees, having asked the runtime for its health. Undefined: the host has no such runtime. */
+  probe(id: string): Promise<RuntimeFacts | undefined>
+}
+
+export type Agents = { at(host: AgentAddress): AgentClient }
+
+/** Milliseconds on top of what the command itself may take. */
+const graceMs = 5000
+const shortMs = 10_000
+const stopMs = 40_000
+/** No answer of an agent to a command is larger. */
+const maxAnswerBytes = 1024 * 1024
+const commandLifetimeSeconds = 60
+
+const readAll = async (body: AsyncIterable<Buffer>): Promise<string> => {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > maxAnswerBytes) throw new AgentUnreachable('the agent answered more than 1 MiB')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+const problemFrom = (status: number, text: string): AgentProblem => {
+  try {
+    return agentProblem.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new AgentUnreachable(`the agent answered ${status} without a reason`, { cause })
+  }
+}
+
+/** Talks to agents over HTTP, each request with a token that is good for that host alone. */
+export const createAgents = (issuer: Issuer, dispatcher: Dispatcher): Agents => ({
+  at: host => {
+    const call = async (method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, timeoutMs: number, body?: unknown) => {
+      const token = await issuer.sign({ use: 'command' }, { audience: host.id, seconds: commandLifetimeSeconds })
+      let status: number
+      let text: string
+      try {
+        const answer = await request(`${host.url}${path}`, {
+          dispatcher,
+          method,
+          headers: {
+            authorization: `Bearer ${token}`,
+            ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          },
+          body: body === undefined ? null : JSON.stringify(body),
+          headersTimeout: timeoutMs,
+          bodyTimeout: shortMs,
+          signal: AbortSignal.timeout(timeoutMs + shortMs),
+        })
+        status = answer.statusCode
+        text = await readAll(answer.body)
+      } catch (cause) {
+        if (cause instanceof AgentUnreachable) throw cause
+        throw new AgentUnreachable(`the agent of host ${host.id} does not answer`, { cause })
+      }
+      if (status >= 400) throw new AgentRefused(problemFrom(status, text))
+      return text
+    }
+
+    const factsFrom = (text: string): RuntimeFacts => {
+      try {
+        return runtimeFacts.parse(JSON.parse(text))
+      } catch (cause) {
+        throw new AgentUnreachable(`the agent of host ${host.id} answered with something else`, { cause })
+      }
+    }
+
+    return {
+      start: async (id, command) =>
+        factsFrom(await call('PUT', `/v1/runtimes/${id}`, command.deadlineMs + graceMs, command)),
+      stop: async (id, command) => {
+        try {
+          await call('POST', `/v1/runtimes/${id}/stop`, stopMs, command)
+        } catch (error) {
+          if (error instanceof AgentRefused && error.is('not-found')) return
+          throw error
+        }
+      },
+      remove: async (id, command) => {
+        await call('DELETE', `/v1/runtimes/${id}`, stopMs, command)
+      },
+      probe: async id => {
+        try {
+          return factsFrom(await call('GET', `/v1/runtimes/${id}?probe=1`, shortMs))
+        } catch (error) {
+          if (error instanceof AgentRefused && error.is('not-found')) return undefined
+          throw error
+        }
+      },
+    }
+  },
+})

@@ -1,0 +1,97 @@
+import type { Relay } from '@porthole/protocol/relay'
+import { bodyLimit } from 'hono/body-limit'
+import { HTTPException } from 'hono/http-exception'
+import { ulid } from 'ulid'
+import { edgeRoutes } from './edge/http.ts'
+import { viewRoutes } from './edge/view.ts'
+import type { House } from './house.ts'
+import { Problem, problemOf } from './problem.ts'
+import { healthRoutes } from './routes/health.ts'
+import { hostRoutes } from './routes/hosts.ts'
+import { createRouter } from './routes/openapi.ts'
+import { pageRoutes } from './routes/pages.ts'
+import { runtimeRoutes } from './routes/runtimes.ts'
+
+const maxBodyBytes = 1024 * 1024
+
+/** Hono's own refusals (malformed JSON, another media type) in our form. */
+const toProblem = (error: Error): Problem => {
+  if (!(error instanceof HTTPException)) return problemOf(error)
+  if (error.status === 413) return new Problem('too-large', { cause: error })
+  if (error.status === 415)
+    return new Problem('unsupported-media-type', { detail: 'send Content-Type: application/json', cause: error })
+  return new Problem('invalid-request', { detail: error.message, cause: error })
+}
+
+/** The whole public surface but the WebSockets. */
+export const createApp = (house: House, relay: Relay) => {
+  const app = createRouter()
+
+  app.use(async (c, next) => {
+    const requestId = ulid()
+    c.set('requestId', requestId)
+    const startedAt = house.now()
+    await next()
+    // A relayed answer has its own line, and its headers are the relay's.
+    if (c.env?.outgoing?.headersSent) return
+    c.header('x-request-id', requestId)
+    if (c.req.path.startsWith('/v1/') && !c.req.path.endsWith('/heartbeat'))
+      house.log.info(
+        { requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms: house.now() - startedAt },
+        'request',
+      )
+  })
+  app.use(
+    '/v1/*',
+    bodyLimit({
+      maxSize: maxBodyBytes,
+      onError: () => {
+        throw new Problem('too-large', { detail: `${maxBodyBytes} bytes are allowed` })
+      },
+    }),
+  )
+  app.use('/v1/*', async (c, next) => {
+    await next()
+    c.header('cache-control', 'no-store')
+  })
+
+  app.onError((error, c) => {
+    const problem = toProblem(error)
+    const requestId = c.get('requestId')
+    // A refusal has its line in the log of requests; only what went wrong inside has more to say.
+    if (problem.status >= 500 && problem.extra.cause)
+      house.log[problem.code === 'internal' ? 'error' : 'warn'](
+        { err: problem.extra.cause, requestId, code: problem.code },
+        'request failed',
+      )
+    return c.body(JSON.stringify(problem.toBody(requestId)), problem.status, problem.toHeaders(requestId))
+  })
+  app.notFound(c => {
+    const problem = new Problem('not-found')
+    const requestId = c.get('requestId')
+    return c.body(JSON.stringify(problem.toBody(requestId)), 404, problem.toHeaders(requestId))
+  })
+
+  app.route('/', healthRoutes(house))
+  app.route('/', runtimeRoutes(house))
+  app.route('/', hostRoutes(house))
+  app.route('/', viewRoutes(house))
+  app.route('/', edgeRoutes(house, relay))
+  app.route('/', pageRoutes())
+
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+  })
+  app.doc31('/openapi.json', {
+    openapi: '3.1.0',
+    info: {
+      title: 'Porthole',
+      version: '0.1.0',
+      description: 'Isolated browsers and sandboxes on your own Docker hosts, behind one URL.',
+    },
+    servers: [{ url: house.base }],
+  })
+  return app
+}

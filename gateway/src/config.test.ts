@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { ConfigError, parseConfig } from './config.ts'
+
+const good = { DATABASE_URL: 'postgres://u:hunter2@localhost/db', PORTHOLE_SECRET: 's'.repeat(32) }
+
+describe('parseConfig', () => {
+  it('has defaults for all but the database and the secret', () => {
+    const config = parseConfig(good)
+    assert.equal(config.port, 4747)
+    assert.equal(config.listenHost, '127.0.0.1')
+    assert.equal(config.publicUrl, undefined)
+    assert.equal(config.startTimeoutMs, 45_000)
+  })
+
+  it('normalises the public URL as the original did', () => {
+    assert.equal(
+      parseConfig({ ...good, PUBLIC_URL: ' https://b.example.com/x/vnc.html?path=websockify ' }).publicUrl,
+      'https://b.example.com/x',
+    )
+  })
+
+  const bad = {
+    'no database': { DATABASE_URL: '' },
+    'a database that is no Postgres': { DATABASE_URL: 'mysql://u:hunter2@localhost/db' },
+    'no secret': { PORTHOLE_SECRET: ' ' },
+    'a short secret': { PORTHOLE_SECRET: 'hunter2' },
+    'a port that is no number': { PORT: '80a' },
+    'a port out of range': { PORT: '70000' },
+    'a public URL that is none': { PUBLIC_URL: 'example.com' },
+    'a public URL with a query': { PUBLIC_URL: 'https://example.com/?a=b' },
+    'an origin with a path': { PORTHOLE_ALLOWED_ORIGINS: 'https://a.example.com,https://b.example.com/x' },
+    'a log level that is none': { LOG_LEVEL: 'loud' },
+    'a start timeout of nothing': { BROWSER_RUNTIME_START_TIMEOUT: '0' },
+  }
+  for (const [what, env] of Object.entries(bad))
+    it(`refuses ${what}, naming the setting and no secret`, () => {
+      assert.throws(
+        () => parseConfig({ ...good, ...env }),
+        (error: unknown) => {
+          assert(error instanceof ConfigError)
+          assert(error.message.includes(Object.keys(env)[0] ?? ''))
+          assert(!error.message.includes('hunter2'))
+          return true
+        },
+      )
+    })
+})

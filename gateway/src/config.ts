@@ -1,0 +1,98 @@
+import { normalizeBaseUrl } from './identity/view-url.ts'
+
+export type Config = {
+  databaseUrl: string
+  /** Seals signing keys and environments at rest. */
+  secret: string
+  listenHost: string
+  /** 0: any free one. */
+  port: number
+  /** The one public URL, without a trailing slash; undefined: where we listen. */
+  publicUrl: string | undefined
+  /** Further origins whose pages may open sockets here. */
+  allowedOrigins: readonly string[]
+  /** Milliseconds a start may take until the runtime is ready. */
+  startTimeoutMs: number
+  logLevel: string
+  exitWithParent: boolean
+}
+
+/** A setting is missing or malformed. The message names it and says what to write. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+}
+
+type Env = Record<string, string | undefined>
+
+const required = (env: Env, name: string, what: string): string => {
+  const value = env[name]?.trim()
+  if (!value) throw new ConfigError(`${name} is not set: ${what}`)
+  return value
+}
+
+const integer = (env: Env, name: string, fallback: number, min: number, max: number): number => {
+  const value = env[name]?.trim()
+  if (!value) return fallback
+  if (!/^\d+$/.test(value) || Number(value) < min || Number(value) > max)
+    throw new ConfigError(`${name} must be a whole number from ${min} to ${max}, not ${JSON.stringify(value)}`)
+  return Number(value)
+}
+
+const url = (name: string, value: string, protocols: readonly string[]): string => {
+  const parsed = URL.canParse(value) ? new URL(value) : undefined
+  if (!parsed || !protocols.includes(parsed.protocol))
+    throw new ConfigError(`${name} must be a URL that starts with ${protocols.map(p => `${p}//`).join(' or ')}`)
+  return value
+}
+
+const origin = (value: string): string => {
+  url('PORTHOLE_ALLOWED_ORIGINS', value, ['http:', 'https:'])
+  if (new URL(value).origin !== value)
+    throw new ConfigError(
+      `PORTHOLE_ALLOWED_ORIGINS takes origins like https://app.example.com, not ${JSON.stringify(value)}`,
+    )
+  return value
+}
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
+
+/**
+ * The gateway's settings, read once.
+ *
+ * @throws ConfigError
+ */
+export const parseConfig = (env: Env): Config => {
+  const databaseUrl = url('DATABASE_URL', required(env, 'DATABASE_URL', 'give it postgres://user:password@host/db'), [
+    'postgres:',
+    'postgresql:',
+  ])
+  const secret = required(env, 'PORTHOLE_SECRET', 'give it 32 or more random characters, and keep them')
+  if (secret.length < 32) throw new ConfigError('PORTHOLE_SECRET is too short: it needs 32 or more random characters')
+  const base = normalizeBaseUrl(env.PUBLIC_URL ?? '')
+  if (base) {
+    url('PUBLIC_URL', base, ['http:', 'https:'])
+    const { search, hash, username } = new URL(base)
+    if (search || hash || username)
+      throw new ConfigError('PUBLIC_URL must be a plain URL, without user name, query or fragment')
+  }
+  const logLevel = env.LOG_LEVEL?.trim() || 'info'
+  if (!logLevels.includes(logLevel)) throw new ConfigError(`LOG_LEVEL must be one of ${logLevels.join(', ')}`)
+  return {
+    databaseUrl,
+    secret,
+    listenHost: env.PORTHOLE_LISTEN_HOST?.trim() || '127.0.0.1',
+    port: integer(env, 'PORT', 4747, 0, 65_535),
+    publicUrl: base || undefined,
+    allowedOrigins: (env.PORTHOLE_ALLOWED_ORIGINS ?? '')
+      .split(',')
+      .map(part => part.trim())
+      .filter(Boolean)
+      .map(origin),
+    startTimeoutMs: integer(env, 'BROWSER_RUNTIME_START_TIMEOUT', 45, 1, 600) * 1000,
+    logLevel,
+    exitWithParent: env.PORTHOLE_EXIT_WITH_PARENT === '1',
+  }
+}
+
+/** The settings of this process. @throws ConfigError */
+export const readConfig = (): Config => parseConfig(process.env)

@@ -1,0 +1,61 @@
+import type http from 'node:http'
+import { findByHash, findTenant, type RuntimeRow } from '@porthole/db'
+import type { Access } from '@porthole/protocol'
+import { parse } from 'hono/utils/cookie'
+import { admit, type House } from '../house.ts'
+import { type OwnerHash, ownerHashOf } from '../identity/owner.ts'
+import { Problem } from '../problem.ts'
+import { readViewPass, viewCookie } from './tickets.ts'
+
+/** Somebody who may use an owner's runtime: watch it, or also drive it. */
+export type Visit = { tenant: string; subject: string; access: Access; runtime: RuntimeRow }
+
+type Headers = http.IncomingHttpHeaders
+
+/** What a path is for: only the view takes a person's cookie. */
+export type Door = 'view' | 'cdp' | 'rpc'
+
+const cookieOf = (headers: Headers) => parse(headers.cookie ?? '', viewCookie)[viewCookie]
+
+/** @throws Problem `not-found` for what is not there, or not theirs; `gone` for what they deleted. */
+const findTheirs = async (house: House, tenant: string, ownerHash: OwnerHash, owner?: string): Promise<RuntimeRow> => {
+  const runtime = await findByHash(house.database.db, tenant, ownerHash)
+  if (!runtime || (owner !== undefined && runtime.owner !== owner)) throw new Problem('not-found')
+  if (runtime.state === 'deleted') throw new Problem('gone')
+  return runtime
+}
+
+/**
+ * Who may pass this door to an owner's runtime: the bearer of a token with `runtimes:connect`, or, for the view, a
+ * person whose cookie came from a ticket.
+ *
+ * @throws Problem `unauthorized`, `insufficient-scope`, `not-found`, `gone`
+ */
+export const authorize = async (house: House, door: Door, ownerHash: OwnerHash, headers: Headers): Promise<Visit> => {
+  if (headers.authorization === undefined && door === 'view') {
+    const pass = await readViewPass(house.issuer, cookieOf(headers), ownerHash)
+    if (pass && (await findTenant(house.database.db, pass.tenant)))
+      return { ...pass, runtime: await findTheirs(house, pass.tenant, ownerHash) }
+  }
+  const caller = await admit(house, headers.authorization, 'runtimes:connect')
+  const runtime = await findTheirs(house, caller.tenant, ownerHash, caller.owner)
+  return { tenant: caller.tenant, subject: caller.subject, access: 'control', runtime }
+}
+
+/**
+ * Cross-site pages must not open sockets with a person's cookie: what sends an Origin must send one of ours. Programs
+ * send none; a cookie comes from browsers only, which always do.
+ *
+ * @throws Problem `wrong-origin`
+ */
+export const checkOrigin = (house: House, headers: Headers): void => {
+  const { origin } = headers
+  if (origin === undefined ? headers.authorization !== undefined : house.origins.has(origin)) return
+  throw new Problem('wrong-origin')
+}
+
+/** Whether the request comes from a person's browser, which is better answered with a page. */
+export const wantsPage = (accept: string | undefined): boolean => accept?.includes('text/html') ?? false
+
+/** The hash of a tenant's one shared runtime. */
+export const sharedHashOf = (tenant: string): OwnerHash => ownerHashOf(tenant, 'shared', 'default')

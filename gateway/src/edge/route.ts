@@ -1,0 +1,22 @@
+import { isOwnerHash, type OwnerHash } from '../identity/owner.ts'
+import type { Door } from './access.ts'
+
+/** Where an edge request goes: through which door, to whose runtime, and what is left of its path and query. */
+export type EdgeRoute = { door: Door; ownerHash: OwnerHash; rest: string }
+
+const shape = /^\/(view|cdp|rpc)\/([0-9a-f]{16})((?:[/?].*)?)$/s
+/** Dot segments, encoded or not: a path that means another one somewhere down the line. */
+const dotSegment = /(^|\/)(\.|%2e){1,2}(\/|\?|$)/i
+
+/**
+ * Reads a request target as it came over the wire. It is never decoded or normalised: what does not have the plain form
+ * is nobody's.
+ */
+export const parseEdgeTarget = (target: string): EdgeRoute | undefined => {
+  const [, door, ownerHash = '', rest = ''] = shape.exec(target) ?? []
+  if (!isOwnerHash(ownerHash)) return undefined
+  const path = rest.split('?', 1)[0] ?? ''
+  // Backslashes and NUL (raw or encoded) are slashes or ends to some; none of ours has any.
+  if (dotSegment.test(path) || /\\|%5c|%00|%2f|\/\//i.test(path)) return undefined
+  return { door: door as Door, ownerHash, rest }
+}

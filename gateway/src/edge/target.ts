@@ -1,0 +1,103 @@
+import type http from 'node:http'
+import { findHost, touch } from '@porthole/db'
+import { type Access, edgePath, hopHeader, maxLifetimeSeconds } from '@porthole/protocol'
+import type { RelayTarget } from '@porthole/protocol/relay'
+import type { House } from '../house.ts'
+import { Problem } from '../problem.ts'
+import type { Visit } from './access.ts'
+
+/** Milliseconds edge traffic waits for a runtime that is starting, or is started by it. */
+const wakeMs = 45_000
+
+/** Headers that are between the caller and us: never for a container. */
+const ours = [
+  'authorization',
+  'proxy-authorization',
+  'cookie',
+  'origin',
+  'referer',
+  hopHeader,
+  'x-porthole-key',
+  'x-porthole-access',
+]
+
+/**
+ * What a container answers must not act in our origin's name: it sets no cookies and no policies there, and if a
+ * browser shows it, then as a document without an origin.
+ */
+const neverFromContainers = new Set([
+  'set-cookie',
+  'set-cookie2',
+  'clear-site-data',
+  'service-worker-allowed',
+  'strict-transport-security',
+  'public-key-pins',
+  'alt-svc',
+  'nel',
+  'report-to',
+  'reporting-endpoints',
+  'content-security-policy',
+  'content-security-policy-report-only',
+  'access-control-allow-origin',
+  'access-control-allow-credentials',
+  'refresh',
+  'link',
+])
+
+export const sandboxHeaders = {
+  'content-security-policy': "sandbox; default-src 'none'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+  'cross-origin-resource-policy': 'same-origin',
+  'cache-control': 'no-store',
+}
+
+/** The runtime, running: woken up when its spec lets traffic do that. @throws Problem */
+const awake = async (house: House, { runtime }: Visit) => {
+  if (runtime.state === 'running') return runtime
+  if (!['stopped', 'pending', 'starting'].includes(runtime.state))
+    throw new Problem('not-running', { detail: `it is ${runtime.state}`, retryAfterSeconds: 5 })
+  const row = await house.conductor.start(runtime, wakeMs)
+  if (row.state !== 'running') throw new Problem('not-running', { detail: `it is ${row.state}`, retryAfterSeconds: 5 })
+  return row
+}
+
+const hopToken = (house: House, host: string, runtime: string, generation: number, access: Access) =>
+  house.issuer.sign(
+    { use: 'hop', sub: runtime, gen: generation, access },
+    { audience: host, seconds: maxLifetimeSeconds },
+  )
+
+/**
+ * The way to a port of a visitor's runtime, through its host's agent.
+ *
+ * @param rest path and query inside the container, beginning with `/`
+ * @throws Problem `not-running`, `host-unreachable`, and what a start throws
+ */
+export const targetOf = async (
+  house: House,
+  visit: Visit,
+  port: string,
+  rest: string,
+  req: http.IncomingMessage,
+  signal?: AbortSignal,
+): Promise<RelayTarget> => {
+  const runtime = await awake(house, visit)
+  const host = runtime.hostId === null ? undefined : await findHost(house.database.db, runtime.hostId)
+  if (!host?.live)
+    throw new Problem('host-unreachable', { detail: 'the host has been silent for 20 s or more', retryAfterSeconds: 5 })
+  await touch(house.database.db, runtime.id)
+  return {
+    origin: host.url,
+    path: edgePath(runtime.id, runtime.generation, port, rest),
+    headers: { [hopHeader]: await hopToken(house, host.id, runtime.id, runtime.generation, visit.access) },
+    drop: ours,
+    forwarded: {
+      for: req.socket.remoteAddress ?? 'unknown',
+      proto: house.base.startsWith('https:') ? 'https' : 'http',
+      host: new URL(house.base).host,
+    },
+    answerHeader: (name, value) => (neverFromContainers.has(name) ? undefined : value),
+    answerHeaders: sandboxHeaders,
+    ...(signal ? { signal } : {}),
+  }
+}

@@ -1,0 +1,100 @@
+import type http from 'node:http'
+import type { Duplex } from 'node:stream'
+import { type Relay, refuseUpgrade } from '@porthole/protocol/relay'
+import { ulid } from 'ulid'
+import { admit, type House } from '../house.ts'
+import { Problem, problemOf } from '../problem.ts'
+import { authorize, checkOrigin, type Door, sharedHashOf, type Visit } from './access.ts'
+import { relayProblem } from './relay-problem.ts'
+import { type EdgeRoute, parseEdgeTarget } from './route.ts'
+import { targetOf } from './target.ts'
+
+/** Milliseconds of silence both ways after which a spliced socket counts as dead; pings count as traffic. */
+const idleTimeoutMs = 2 * 3600 * 1000
+
+/** The path inside the container that a socket is for; undefined: no socket lives there. */
+const innerPath = ({ door, rest }: EdgeRoute): string | undefined => {
+  const [path = '', query] = rest.split('?', 2)
+  switch (door) {
+    case 'view':
+      // The query is the page's (noVNC adds none): not for the container.
+      return path === '/websockify' ? '/websockify' : undefined
+    case 'cdp':
+      if (path === '' || path === '/') return '/'
+      return path.startsWith('/devtools/') ? path : undefined
+    case 'rpc':
+      return path.length > 1 ? (query === undefined ? path : `${path}?${query}`) : undefined
+  }
+}
+
+const portOf: Record<Door, string> = { view: 'view', cdp: 'cdp', rpc: 'rpc' }
+
+type Handler = (req: http.IncomingMessage, socket: Duplex, head: Buffer) => void
+
+/** WebSockets of the edge: authorised, then spliced to the runtime's own socket. Never rejects. */
+export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
+  /** Whose runtime a target names. `/websockify` is the original's address of the shared one (PARITY B19). */
+  const routeOf = async (req: http.IncomingMessage): Promise<EdgeRoute> => {
+    const target = req.url ?? ''
+    const route = parseEdgeTarget(target)
+    if (route) return route
+    if (target !== '/websockify') throw new Problem('not-found')
+    const caller = await admit(house, req.headers.authorization, 'runtimes:connect')
+    return { door: 'view', ownerHash: sharedHashOf(caller.tenant), rest: '/websockify' }
+  }
+
+  const open = async (req: http.IncomingMessage, signal: AbortSignal) => {
+    const route = await routeOf(req)
+    const visit = await authorize(house, route.door, route.ownerHash, req.headers)
+    checkOrigin(house, req.headers)
+    const path = innerPath(route)
+    if (path === undefined) throw new Problem('not-found')
+    const target = await targetOf(house, visit, portOf[route.door], path, req, signal)
+    return { visit, door: route.door, target }
+  }
+
+  const handle = async (req: http.IncomingMessage, socket: Duplex, head: Buffer) => {
+    const requestId = ulid()
+    const gone = new AbortController()
+    // Until the relay owns the socket: a client that leaves while its runtime starts ends the wait, not the process.
+    const leave = () => gone.abort()
+    socket.on('error', leave)
+    socket.once('close', leave)
+    let opened: { visit: Visit; door: Door; target: Awaited<ReturnType<typeof targetOf>> }
+    try {
+      opened = await open(req, gone.signal)
+    } catch (error) {
+      const problem = problemOf(error)
+      if (problem.code === 'internal') house.log.error({ err: error, requestId }, 'upgrade failed')
+      refuseUpgrade(req, socket, problem.status, {
+        headers: problem.toHeaders(requestId),
+        body: JSON.stringify(problem.toBody(requestId)),
+      })
+      return
+    } finally {
+      socket.off('close', leave)
+    }
+    const { visit, door, target } = opened
+    const { signal: _, ...rest } = target
+    const startedAt = house.now()
+    const result = await relay.upgrade(req, socket, head, {
+      ...rest,
+      // A handshake carries no document: nothing to sandbox.
+      answerHeaders: {},
+      idleTimeoutMs,
+      problem: relayProblem(requestId),
+    })
+    socket.off('error', leave)
+    house.log.info(
+      { requestId, tenant: visit.tenant, runtime: visit.runtime.id, door, ms: house.now() - startedAt, ...result },
+      'edge socket closed',
+    )
+  }
+
+  return (req, socket, head) => {
+    handle(req, socket, head).catch(error => {
+      house.log.error({ err: error }, 'upgrade failed')
+      socket.destroy()
+    })
+  }
+}

@@ -1,0 +1,107 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { takeTicket } from '@porthole/db'
+import type { Context } from 'hono'
+import { setCookie } from 'hono/cookie'
+import { admit, type House } from '../house.ts'
+import type { OwnerHash } from '../identity/owner.ts'
+import { Problem } from '../problem.ts'
+import { pageHeaders, readFiles, sendFile } from '../routes/files.ts'
+import { type AppEnv, createRouter } from '../routes/openapi.ts'
+import { authorize, sharedHashOf, wantsPage } from './access.ts'
+import { routeOf } from './http.ts'
+import { cleanViewPath, signViewPass, type ViewPass, viewCookie, viewPassSeconds } from './tickets.ts'
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+/** The package's entry is `core/rfb.js`; two folders up are all of its files. */
+const noVnc = dirname(dirname(createRequire(import.meta.url).resolve('@novnc/novnc')))
+
+type Reason = 'missing' | 'expired' | 'used'
+
+/** The live view's page and noVNC's files, for people with a cookie and programs with a token. */
+export const viewRoutes = (house: House) => {
+  const app = createRouter()
+  const files = new Map([
+    ...readFiles(here('../../public/view')),
+    ...[...readFiles(noVnc)].filter(([path]) => /^(core|vendor)\//.test(path)),
+  ])
+  const signIn = readFileSync(here('../../public/signin.html'), 'utf8')
+  const basePath = new URL(house.base).pathname.replace(/\/$/, '')
+  const isSecure = house.base.startsWith('https:')
+
+  const givePass = async (c: Context<AppEnv>, pass: ViewPass, seconds: number) => {
+    setCookie(c, viewCookie, await signViewPass(house.issuer, pass, seconds), {
+      path: `${basePath}/view/${pass.ownerHash}`,
+      httpOnly: true,
+      secure: isSecure,
+      sameSite: 'Lax',
+      maxAge: seconds,
+    })
+  }
+
+  /** What a person sees instead of a bare 401: why, and how to get in. */
+  const askToSignIn = (reason: Reason) =>
+    new Response(signIn.replaceAll('__BASE__', basePath).replaceAll('__REASON__', reason), {
+      status: 401,
+      headers: {
+        ...pageHeaders,
+        'content-type': 'text/html; charset=utf-8',
+        'cache-control': 'no-store',
+        'www-authenticate': 'Bearer realm="porthole"',
+      },
+    })
+
+  const exchange = async (c: Context<AppEnv>, ownerHash: OwnerHash, token: string) => {
+    const ticket = await takeTicket(house.database.db, token, ownerHash)
+    if (!ticket) {
+      if (wantsPage(c.req.header('accept'))) return askToSignIn('used')
+      throw new Problem('unauthorized', { detail: 'the ticket was used before, has expired, or never was' })
+    }
+    const { tenant, access, subject } = ticket
+    await givePass(c, { tenant, ownerHash, access, subject }, viewPassSeconds)
+    c.header('referrer-policy', 'no-referrer')
+    c.header('cache-control', 'no-store')
+    return c.redirect(cleanViewPath(basePath, ownerHash), 302)
+  }
+
+  // A page that was opened with a token in its fragment trades it here for the cookie.
+  app.post('/view/:ownerHash/session', async c => {
+    const { ownerHash } = routeOf(c)
+    const caller = await admit(house, c.req.header('authorization'), 'runtimes:connect')
+    const { subject, tenant } = await authorize(house, 'view', ownerHash, c.env.incoming.headers)
+    const left = Math.floor(caller.expiresAt - house.now() / 1000)
+    await givePass(c, { tenant, ownerHash, access: 'control', subject }, Math.max(1, Math.min(viewPassSeconds, left)))
+    return c.body(null, 204, { 'cache-control': 'no-store' })
+  })
+
+  app.get('/view/:ownerHash/*', async c => {
+    const { ownerHash, rest } = routeOf(c)
+    const name = rest.split('?', 1)[0]?.slice(1) ?? ''
+    const ticket = name === 'vnc.html' ? c.req.query('ticket') : undefined
+    if (ticket !== undefined) return exchange(c, ownerHash, ticket)
+    try {
+      await authorize(house, 'view', ownerHash, c.env.incoming.headers)
+    } catch (error) {
+      const isStranger = error instanceof Problem && error.code === 'unauthorized'
+      if (isStranger && name === 'vnc.html' && wantsPage(c.req.header('accept')))
+        return askToSignIn(c.req.header('cookie')?.includes(`${viewCookie}=`) ? 'expired' : 'missing')
+      throw error
+    }
+    if (name === 'websockify') throw new Problem('upgrade-required', { headers: { upgrade: 'websocket' } })
+    const file = files.get(name)
+    if (!file) throw new Problem('not-found')
+    return sendFile(file, c.req.header('if-none-match'), pageHeaders)
+  })
+
+  // The original's address of the shared browser (PARITY B19): who asks says whose.
+  app.get('/vnc.html', async c => {
+    const authorization = c.req.header('authorization')
+    if (authorization === undefined && wantsPage(c.req.header('accept'))) return askToSignIn('missing')
+    const caller = await admit(house, authorization, 'runtimes:connect')
+    return c.redirect(cleanViewPath(basePath, sharedHashOf(caller.tenant)), 302)
+  })
+
+  return app
+}

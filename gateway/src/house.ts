@@ -1,0 +1,50 @@
+import type { Database, RuntimeRow, TenantRow } from '@porthole/db'
+import { findTenant } from '@porthole/db'
+import type { Logger } from 'pino'
+import type { Dispatcher } from 'undici'
+import type { Agents } from './agents/client.ts'
+import { Problem } from './problem.ts'
+import type { Changes } from './runtimes/changes.ts'
+import type { Conductor } from './runtimes/conductor.ts'
+import { authenticate, type Caller, demand, type Scope } from './tokens/caller.ts'
+import type { Issuer } from './tokens/issuer.ts'
+import type { Seal } from './tokens/seal.ts'
+
+/** Everything the routes are given. */
+export type House = {
+  database: Database
+  issuer: Issuer
+  seal: Seal
+  agents: Agents
+  changes: Changes
+  conductor: Conductor
+  /** Connections to agents. */
+  dispatcher: Dispatcher
+  log: Logger
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** The public URL, without a trailing slash. */
+  base: string
+  /** Origins whose pages may open sockets here; the public URL's is one. */
+  origins: ReadonlySet<string>
+}
+
+/** A caller whose tenant exists. */
+export type Guest = Caller & { row: TenantRow }
+
+/**
+ * Who is asking, if they may.
+ *
+ * @throws Problem `unauthorized`, `insufficient-scope`
+ */
+export const admit = async (house: House, authorization: string | undefined, scope?: Scope): Promise<Guest> => {
+  const caller = await authenticate(house.issuer, authorization)
+  const row = await findTenant(house.database.db, caller.tenant)
+  if (!row) throw new Problem('unauthorized', { detail: "the token's tenant does not exist" })
+  if (scope) demand(caller, scope)
+  return { ...caller, row }
+}
+
+/** Whether a runtime is the caller's to see; one that is not answers as one that does not exist. */
+export const isTheirs = (caller: Caller, row: RuntimeRow | undefined): row is RuntimeRow =>
+  row !== undefined && row.tenant === caller.tenant && (caller.owner === undefined || caller.owner === row.owner)

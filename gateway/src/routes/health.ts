@@ -1,0 +1,23 @@
+import { ping } from '@porthole/db'
+import type { House } from '../house.ts'
+import { createRouter } from './openapi.ts'
+
+const deadlineMs = 2000
+
+export const healthRoutes = (house: House) => {
+  const app = createRouter()
+  app.get('/healthz', c => c.json({ status: 'ok' }))
+  app.get('/readyz', async c => {
+    // The query itself cannot be cut short; the answer can.
+    const isReady = await Promise.race([
+      ping(house.database.db).then(
+        () => true,
+        () => false,
+      ),
+      new Promise<boolean>(resolve => setTimeout(resolve, deadlineMs, false).unref()),
+    ])
+    return isReady ? c.json({ status: 'ready' }) : c.json({ status: 'the database does not answer' }, 503)
+  })
+  app.get('/.well-known/jwks.json', c => c.json(house.issuer.jwks(), 200, { 'cache-control': 'max-age=60' }))
+  return app
+}

@@ -1,0 +1,48 @@
+import type { HttpBindings } from '@hono/node-server'
+import { type Hook, OpenAPIHono, type z } from '@hono/zod-openapi'
+import { type Fault, Problem, type ProblemCode, problems } from '../problem.ts'
+import { problemSchema } from './schemas.ts'
+
+export type AppEnv = { Bindings: HttpBindings; Variables: { requestId: string } }
+
+/** RFC 6901, as a URI fragment. */
+const pointerTo = (path: readonly PropertyKey[]) =>
+  `#${path.map(part => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')}`
+
+const where = { json: 'the body', query: 'the query', param: 'the path', header: 'the headers' } as const
+
+const faultsOf = (issues: z.core.$ZodIssue[]): Fault[] =>
+  issues.flatMap(issue =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map(key => ({ pointer: pointerTo([...issue.path, key]), detail: 'is not a known field' }))
+      : [{ pointer: pointerTo(issue.path), detail: issue.message }],
+  )
+
+/** Turns what a schema did not like into a 400 that says where. */
+const refuseInvalid: Hook<unknown, AppEnv, string, unknown> = result => {
+  if (result.success) return
+  const place = where[result.target as keyof typeof where] ?? result.target
+  throw new Problem('invalid-request', {
+    detail: `${place} does not fit the schema`,
+    faults: faultsOf(result.error.issues),
+  })
+}
+
+export const createRouter = () => new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid })
+
+/** The problems a route may answer with, for its OpenAPI description. */
+export const problemAnswers = (...codes: ProblemCode[]) =>
+  Object.fromEntries(
+    [...codes, 'unauthorized' as const, 'invalid-request' as const].map(code => [
+      problems[code][0],
+      { description: problems[code][1], content: { 'application/problem+json': { schema: problemSchema } } },
+    ]),
+  )
+
+/** The JSON body of an answer, for OpenAPI. */
+export const jsonAnswer = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { 'application/json': { schema } },
+})
+
+export const bearer = [{ bearer: [] as string[] }]

@@ -1,0 +1,301 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import { addTicket, findRuntime, listRuntimes, type RuntimeRow, runtimeStates } from '@porthole/db'
+import { ticketUrl } from '../edge/tickets.ts'
+import { admit, type Guest, type House, isTheirs } from '../house.ts'
+import { Problem } from '../problem.ts'
+import { presentRuntime } from '../runtimes/present.ts'
+import { wantedFrom } from '../runtimes/wanted.ts'
+import type { Scope } from '../tokens/caller.ts'
+import { randomToken } from '../tokens/random.ts'
+import { idempotent } from './idempotency.ts'
+import { bearer, createRouter, jsonAnswer, problemAnswers } from './openapi.ts'
+import { ensureBody, limit, pageOf, runtimeIdParam, runtimeSchema } from './schemas.ts'
+
+/** Seconds that stop and delete wait for the host before they answer 202. */
+const verbWaitSeconds = 20
+const maxTicketSeconds = 60
+
+const labelFilter = z
+  .union([z.string(), z.array(z.string()).max(16)])
+  .optional()
+  .openapi({ type: 'array', items: { type: 'string' }, description: 'key=value; several must all match.' })
+
+/** `["team=a", "env=dev"]` as an object. */
+const parseLabels = (given: string | string[] | undefined) => {
+  if (given === undefined) return undefined
+  return Object.fromEntries(
+    [given].flat().map(pair => {
+      const at = pair.indexOf('=')
+      if (at < 1)
+        throw new Problem('invalid-request', {
+          detail: 'a label filter is key=value',
+          faults: [{ pointer: '#/label', detail: `${JSON.stringify(pair)} is not key=value` }],
+        })
+      return [pair.slice(0, at), pair.slice(at + 1)]
+    }),
+  )
+}
+
+export const runtimeRoutes = (house: House) => {
+  const app = createRouter()
+  const { db } = house.database
+  const present = (row: RuntimeRow) => presentRuntime(house.base, row)
+
+  /** The caller's runtime. @throws Problem `not-found`, `gone` */
+  const find = async (caller: Guest, id: string, { deletedToo = false } = {}): Promise<RuntimeRow> => {
+    const row = await findRuntime(db, caller.tenant, id)
+    if (!isTheirs(caller, row)) throw new Problem('not-found')
+    if (row.state === 'deleted' && !deletedToo) throw new Problem('gone')
+    return row
+  }
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/runtimes',
+      operationId: 'ensureRuntime',
+      summary: "Ensure the owner's runtime",
+      description: "Gives the owner's runtime, ready to use: the one there is, started if it has to be, or a new one.",
+      tags: ['Runtimes'],
+      security: bearer,
+      request: {
+        headers: z.object({ 'idempotency-key': z.string().min(1).max(255).optional() }),
+        body: { required: true, content: { 'application/json': { schema: ensureBody } } },
+      },
+      responses: {
+        200: jsonAnswer('It was there', runtimeSchema),
+        201: jsonAnswer('It is new', runtimeSchema),
+        202: jsonAnswer('It is not ready yet', runtimeSchema),
+        ...problemAnswers(
+          'insufficient-scope',
+          'spec-not-found',
+          'owner-hash-taken',
+          'idempotency-mismatch',
+          'runtime-failed',
+          'no-capacity',
+          'start-timeout',
+        ),
+      },
+    }),
+    async c => {
+      const caller = await admit(house, c.req.header('authorization'), 'runtimes:write')
+      const body = c.req.valid('json')
+      const key = c.req.valid('header')['idempotency-key']
+      const answer = await idempotent(db, caller.tenant, key, body, async () => {
+        const wanted = await wantedFrom(caller, caller.row, body, house.seal)
+        const { row, created } = await house.conductor.ensure(wanted, body.wait * 1000)
+        const isReady = row.state === 'running' || row.state === 'paused'
+        return { status: isReady ? (created ? 201 : 200) : 202, body: present(row) }
+      })
+      if (answer.replayed) c.header('idempotency-replayed', 'true')
+      c.header('location', `${house.base}/v1/runtimes/${answer.body.id}`)
+      return c.json(answer.body, answer.status)
+    },
+  )
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/runtimes',
+      operationId: 'listRuntimes',
+      summary: 'List runtimes',
+      description: 'Newest first. Deleted ones are listed only with state=deleted.',
+      tags: ['Runtimes'],
+      security: bearer,
+      request: {
+        query: z.strictObject({
+          state: z
+            .string()
+            .optional()
+            .transform(value => value?.split(','))
+            .pipe(z.array(z.enum(runtimeStates)).optional())
+            .openapi({ type: 'string', description: 'One state, or several with commas.', example: 'running,paused' }),
+          owner: z.string().max(512).optional(),
+          spec: z.string().max(64).optional(),
+          label: labelFilter,
+          limit,
+          cursor: z.string().max(64).optional(),
+        }),
+      },
+      responses: {
+        200: jsonAnswer('A page', pageOf(runtimeSchema, 'RuntimePage')),
+        ...problemAnswers('insufficient-scope'),
+      },
+    }),
+    async c => {
+      const caller = await admit(house, c.req.header('authorization'), 'runtimes:read')
+      const { state, owner, spec, label, limit: most, cursor } = c.req.valid('query')
+      // An owner's token lists that owner's runtimes; asked for another's it lists none.
+      if (caller.owner !== undefined && owner !== undefined && owner !== caller.owner)
+        return c.json({ items: [], nextCursor: null }, 200)
+      const rows = await listRuntimes(
+        db,
+        caller.tenant,
+        { state, owner: caller.owner ?? owner, spec, labels: parseLabels(label) },
+        { limit: most + 1, before: cursor },
+      )
+      const items = rows.slice(0, most)
+      const nextCursor = rows.length > most ? (items.at(-1)?.id ?? null) : null
+      return c.json({ items: items.map(present), nextCursor }, 200)
+    },
+  )
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/runtimes/{id}',
+      operationId: 'getRuntime',
+      summary: 'Get a runtime',
+      tags: ['Runtimes'],
+      security: bearer,
+      request: { params: runtimeIdParam },
+      responses: {
+        200: jsonAnswer('The runtime', runtimeSchema),
+        ...problemAnswers('insufficient-scope', 'not-found', 'gone'),
+      },
+    }),
+    async c => {
+      const caller = await admit(house, c.req.header('authorization'), 'runtimes:read')
+      return c.json(present(await find(caller, c.req.valid('param').id)), 200)
+    },
+  )
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/runtimes/{id}/wait',
+      operationId: 'waitForRuntime',
+      summary: 'Wait for a state',
+      tags: ['Runtimes'],
+      security: bearer,
+      request: {
+        params: runtimeIdParam,
+        query: z.strictObject({
+          state: z.enum(runtimeStates).default('running'),
+          timeout: z.coerce.number().min(0).max(300).default(45).openapi({ description: 'Seconds.' }),
+        }),
+      },
+      responses: {
+        200: jsonAnswer('It is in that state', runtimeSchema),
+        ...problemAnswers('insufficient-scope', 'not-found', 'wait-timeout'),
+      },
+    }),
+    async c => {
+      const caller = await admit(house, c.req.header('authorization'), 'runtimes:read')
+      const row = await find(caller, c.req.valid('param').id, { deletedToo: true })
+      const { state, timeout } = c.req.valid('query')
+      const signal = c.req.raw.signal
+      const isThere = (now: RuntimeRow) => now.state === state || now.state === 'deleted'
+      const reached = await house.changes.until(row.id, isThere, timeout * 1000, signal)
+      if (reached?.state === state) return c.json(present(reached), 200)
+      // Nothing follows `deleted`: no use in waiting on.
+      if (reached) throw new Problem('gone')
+      throw new Problem('wait-timeout', { detail: `it was not ${state} within ${timeout} s` })
+    },
+  )
+
+  for (const verb of ['start', 'stop'] as const)
+    app.openapi(
+      createRoute({
+        method: 'post',
+        path: `/v1/runtimes/{id}/${verb}`,
+        operationId: `${verb}Runtime`,
+        summary: verb === 'start' ? 'Start a stopped runtime' : 'Stop a runtime and keep its profile',
+        tags: ['Runtimes'],
+        security: bearer,
+        request: { params: runtimeIdParam },
+        responses: {
+          200: jsonAnswer('Done', runtimeSchema),
+          202: jsonAnswer('Under way', runtimeSchema),
+          ...problemAnswers('insufficient-scope', 'not-found', 'gone', 'no-capacity', 'runtime-failed'),
+        },
+      }),
+      async c => {
+        const caller = await admit(house, c.req.header('authorization'), 'runtimes:write')
+        const row = await find(caller, c.req.valid('param').id)
+        const now = await house.conductor[verb](row, (verb === 'start' ? 45 : verbWaitSeconds) * 1000)
+        const isUnderWay = ['pending', 'starting', 'running', 'stopping'].includes(now.state) && verb === 'stop'
+        const isDone = verb === 'start' ? now.state === 'running' : !isUnderWay
+        return c.json(present(now), isDone ? 200 : 202)
+      },
+    )
+
+  app.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/runtimes/{id}',
+      operationId: 'deleteRuntime',
+      summary: 'Delete a runtime',
+      description: 'Its profile is kept, except in docker-per-task mode or when profile=delete asks otherwise.',
+      tags: ['Runtimes'],
+      security: bearer,
+      request: {
+        params: runtimeIdParam,
+        query: z.strictObject({ profile: z.enum(['keep', 'delete']).default('keep') }),
+      },
+      responses: {
+        202: jsonAnswer('Its host is away; it goes when the host is back', runtimeSchema),
+        204: { description: 'Nothing is left of it' },
+        ...problemAnswers('insufficient-scope', 'not-found'),
+      },
+    }),
+    async c => {
+      const caller = await admit(house, c.req.header('authorization'), 'runtimes:write')
+      const row = await find(caller, c.req.valid('param').id, { deletedToo: true })
+      const removeVolume = row.mode === 'docker-per-task' || c.req.valid('query').profile === 'delete'
+      const now = await house.conductor.remove(row, removeVolume, verbWaitSeconds * 1000)
+      return now.state === 'deleted' ? c.body(null, 204) : c.json(present(now), 202)
+    },
+  )
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/runtimes/{id}/tickets',
+      operationId: 'createTicket',
+      summary: "Make a link for a person's browser",
+      description: 'The link works once, within its time, and opens the live view.',
+      tags: ['Runtimes'],
+      security: bearer,
+      request: {
+        params: runtimeIdParam,
+        body: {
+          required: true,
+          content: {
+            'application/json': {
+              schema: z
+                .strictObject({
+                  access: z.enum(['control', 'view']).default('control'),
+                  ttl: z.int().min(1).max(maxTicketSeconds).default(maxTicketSeconds).openapi({
+                    description: 'Seconds until it can no longer be used.',
+                  }),
+                })
+                .openapi('TicketRequest'),
+            },
+          },
+        },
+      },
+      responses: {
+        201: jsonAnswer(
+          'The link',
+          z
+            .object({ url: z.string(), access: z.enum(['control', 'view']), expiresAt: z.iso.datetime() })
+            .openapi('Ticket'),
+        ),
+        ...problemAnswers('insufficient-scope', 'not-found', 'gone'),
+      },
+    }),
+    async c => {
+      const caller = await admit(house, c.req.header('authorization'), 'runtimes:connect' satisfies Scope)
+      const row = await find(caller, c.req.valid('param').id)
+      const { access, ttl } = c.req.valid('json')
+      const token = randomToken('tk')
+      const { tenant, ownerHash } = row
+      const ticket = { tenant, runtimeId: row.id, ownerHash, access, subject: caller.subject }
+      const expiresAt = await addTicket(db, token, ticket, ttl)
+      return c.json({ url: ticketUrl(house.base, ownerHash, token), access, expiresAt: expiresAt.toISOString() }, 201)
+    },
+  )
+
+  return app
+}

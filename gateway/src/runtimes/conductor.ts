@@ -1,0 +1,208 @@
+import {
+  alsoRemoveVolume,
+  claimOwner,
+  type Db,
+  findRuntimeById,
+  type NewRuntime,
+  OwnerHashTaken,
+  type RuntimeRow,
+  toDeleting,
+  toFailedStillHeld,
+  toStopping,
+  touch,
+} from '@porthole/db'
+import { AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
+import { Problem, type ProblemCode, problems } from '../problem.ts'
+import type { Changes } from './changes.ts'
+import { type Driver, leaseMs } from './driver.ts'
+import { place } from './placement.ts'
+
+/** The verbs of a runtime. All are idempotent; all answer within `ms` with the row as it is by then. */
+export type Conductor = {
+  /** The owner's runtime, ready: the one there is, or a new one. @throws Problem when it fails to start. */
+  ensure(wanted: NewRuntime, ms: number): Promise<{ row: RuntimeRow; created: boolean }>
+  /** Starts a stopped, failed or lost runtime again; waits for one on its way. @throws Problem when that fails. */
+  start(row: RuntimeRow, ms: number): Promise<RuntimeRow>
+  /** Removes the container and keeps the profile. */
+  stop(row: RuntimeRow, ms: number): Promise<RuntimeRow>
+  /** Removes the container, and the profile when asked. */
+  remove(row: RuntimeRow, removeVolume: boolean, ms: number): Promise<RuntimeRow>
+}
+
+type Parts = {
+  db: Db
+  agents: Agents
+  changes: Changes
+  driver: Driver
+  /** The address of a host, by id. */
+  hostOf(id: string): Promise<{ id: string; url: string } | undefined>
+}
+
+/** Health checks of a running runtime that is asked for again, before it counts as dead. */
+const probes = 3
+const probeGapMs = 300
+/** Rounds of ensure, should the owner's runtime be deleted under it again and again. */
+const maxRounds = 20
+
+const isOnItsWay = (row: RuntimeRow) => row.state === 'pending' || row.state === 'starting'
+
+const isProblemCode = (code: string): code is ProblemCode => code in problems
+
+/** What a failed start is to the one who waited for it. */
+const failureOf = (row: RuntimeRow): Problem => {
+  const { code = 'runtime-failed', detail, ...rest } = row.error ?? {}
+  return new Problem(isProblemCode(code) ? code : 'runtime-failed', {
+    detail,
+    members: { runtimeId: row.id, ...rest },
+    ...(code === 'no-capacity' || code === 'host-unreachable' ? { retryAfterSeconds: 5 } : {}),
+  })
+}
+
+export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts): Conductor => {
+  /** Waits for the outcome of the start under way. */
+  const outcome = async (row: RuntimeRow, ms: number): Promise<RuntimeRow> => {
+    const settled = await changes.until(row.id, now => !isOnItsWay(now), ms)
+    if (settled?.state === 'failed') throw failureOf(settled)
+    return settled ?? (await findRuntimeById(db, row.id)) ?? row
+  }
+
+  /** Puts it on a host and starts it. Undefined: somebody else moved it first. */
+  const begin = async (row: RuntimeRow): Promise<RuntimeRow | undefined> => {
+    const started = await place(db, row, leaseMs)
+    if (started) driver.take(started)
+    return started
+  }
+
+  /** Whether a runtime that should run does. A host that cannot tell is a fault, not a "no". */
+  const isAlive = async (row: RuntimeRow): Promise<boolean> => {
+    const host = row.hostId === null ? undefined : await hostOf(row.hostId)
+    if (!host) return false
+    for (let probe = 1; ; probe++) {
+      try {
+        const facts = await agents.at(host).probe(row.id)
+        if (!facts || facts.generation !== row.generation || facts.state === 'exited') return false
+        if (facts.healthy) return true
+      } catch (cause) {
+        if (!(cause instanceof AgentUnreachable || cause instanceof AgentRefused)) throw cause
+        throw new Problem('host-unreachable', { detail: cause.message, retryAfterSeconds: 5, cause })
+      }
+      if (probe === probes) return false
+      await new Promise(resolve => setTimeout(resolve, probeGapMs))
+    }
+  }
+
+  const declareDead = (row: RuntimeRow) =>
+    toFailedStillHeld(db, row, { code: 'runtime-failed', detail: 'it ran, but did not answer its health check' })
+
+  const claim = async (wanted: NewRuntime) => {
+    try {
+      return await claimOwner(db, wanted, leaseMs)
+    } catch (error) {
+      if (error instanceof OwnerHashTaken) throw new Problem('owner-hash-taken', { cause: error })
+      throw error
+    }
+  }
+
+  /** One look at a runtime that somebody wants running. Undefined: look again. */
+  const towardsRunning = async (row: RuntimeRow, msLeft: () => number): Promise<RuntimeRow | undefined> => {
+    switch (row.state) {
+      case 'running': {
+        if (await isAlive(row)) {
+          await touch(db, row.id)
+          return row
+        }
+        await declareDead(row)
+        return undefined
+      }
+      case 'stopped':
+      case 'failed':
+      case 'lost': {
+        const started = await begin(row)
+        return started && outcome(started, msLeft())
+      }
+      case 'pending':
+      case 'starting':
+        return outcome(row, msLeft())
+      case 'stopping':
+      case 'deleting': {
+        const moved = await changes.until(row.id, now => now.state !== row.state, msLeft())
+        return moved ? undefined : row
+      }
+      default:
+        return row
+    }
+  }
+
+  return {
+    ensure: async (wanted, ms) => {
+      const deadline = performance.now() + ms
+      const msLeft = () => Math.max(0, deadline - performance.now())
+      for (let round = 0; round < maxRounds; round++) {
+        const claimed = await claim(wanted)
+        if (!claimed) continue
+        if (claimed.created) {
+          driver.take(claimed.row)
+          return { row: await outcome(claimed.row, ms), created: true }
+        }
+        const row = await towardsRunning(claimed.row, msLeft)
+        if (row && row.state !== 'deleted') return { row, created: false }
+      }
+      throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })
+    },
+
+    start: async (row, ms) => {
+      const deadline = performance.now() + ms
+      let seen: RuntimeRow | undefined = row
+      for (let round = 0; seen && round < maxRounds; round++) {
+        if (seen.state === 'deleting' || seen.state === 'deleted') throw new Problem('gone')
+        const reached = await towardsRunning(seen, () => Math.max(0, deadline - performance.now()))
+        if (reached) return reached
+        seen = await findRuntimeById(db, row.id)
+      }
+      throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })
+    },
+
+    stop: async (row, ms) => {
+      const deadline = performance.now() + ms
+      let seen: RuntimeRow | undefined = row
+      for (let round = 0; seen && round < maxRounds; round++) {
+        if (seen.state === 'deleting' || seen.state === 'deleted') throw new Problem('gone')
+        if (seen.state === 'stopped' || seen.state === 'failed' || seen.state === 'lost') return seen
+        const left = Math.max(0, deadline - performance.now())
+        if (isOnItsWay(seen)) {
+          // A start is not cut in half: it ends in running or failed, and then stops.
+          const settled = await changes.until(row.id, now => !isOnItsWay(now), left)
+          if (!settled) return seen
+          seen = settled
+          continue
+        }
+        const stopping: RuntimeRow | undefined =
+          seen.state === 'stopping' ? seen : await toStopping(db, seen, leaseMs, 'asked')
+        if (stopping) {
+          driver.take(stopping)
+          return (await changes.until(row.id, now => now.state !== 'stopping', left)) ?? stopping
+        }
+        seen = await findRuntimeById(db, row.id)
+      }
+      throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })
+    },
+
+    remove: async (row, removeVolume, ms) => {
+      let seen: RuntimeRow | undefined = row
+      for (let round = 0; seen && round < maxRounds; round++) {
+        if (seen.state === 'deleted') return seen
+        if (seen.state === 'deleting') {
+          if (removeVolume && !seen.removeVolume) await alsoRemoveVolume(db, seen.id)
+          return (await changes.until(row.id, now => now.state === 'deleted', ms)) ?? seen
+        }
+        const deleting = await toDeleting(db, seen, removeVolume, leaseMs)
+        if (deleting) {
+          driver.take(deleting)
+          return (await changes.until(row.id, now => now.state === 'deleted', ms)) ?? deleting
+        }
+        seen = await findRuntimeById(db, row.id)
+      }
+      throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })
+    },
+  }
+}

@@ -1,0 +1,217 @@
+import {
+  type Db,
+  findHost,
+  findProfile,
+  findRuntimeById,
+  freeReservation,
+  leaseWork,
+  type RuntimeError,
+  type RuntimeRow,
+  takeWork,
+  toDeleted,
+  toFailedAndFree,
+  toFailedStillHeld,
+  toRunning,
+  toStopped,
+} from '@porthole/db'
+import type { AgentErrorCode, StartCommand } from '@porthole/protocol'
+import type { Logger } from 'pino'
+import { type AgentClient, AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
+import { Problem } from '../problem.ts'
+import { place } from './placement.ts'
+
+/** A row being moved on is its mover's for so long; then any gateway takes it over. */
+export const leaseMs = 15_000
+const sweepMs = 1000
+const sweepRows = 50
+/** Times a start is sent again to a host that does not answer. */
+const startTries = 3
+
+/** Moves runtimes on from passing states, on whichever gateway; a row's work lease says which. */
+export type Driver = {
+  /** Starts moving a row whose lease the caller has just taken. Returns at once. */
+  take(row: RuntimeRow): void
+  /** Stops taking over and waits for the steps under way, up to `ms`. What is left, another gateway finishes. */
+  close(ms: number): Promise<void>
+}
+
+type Parts = {
+  db: Db
+  agents: Agents
+  log: Logger
+  /** The command that starts this generation, with its secrets opened. */
+  commandFor(row: RuntimeRow): Promise<StartCommand>
+}
+
+const pause = (ms: number) => new Promise<void>(resolve => setTimeout(resolve, ms))
+
+/** Milliseconds until a failed removal is tried again. */
+export const backoffMs = (tries: number): number => Math.min(60_000, 1000 * 2 ** Math.min(tries, 6))
+
+/** What the owner is told of an agent's refusal to start. */
+const startErrorOf = ({ problem }: AgentRefused): RuntimeError => ({
+  code: startErrorCodes[problem.code as AgentErrorCode] ?? 'runtime-failed',
+  detail: problem.detail ?? problem.title,
+  ...(problem.exitCode === undefined ? {} : { exitCode: problem.exitCode }),
+  ...(problem.logTail === undefined ? {} : { logTail: problem.logTail }),
+})
+
+const startErrorCodes: Partial<Record<AgentErrorCode, string>> = {
+  'not-ready': 'start-timeout',
+  'engine-unavailable': 'host-unreachable',
+}
+
+/** Refusals after which the agent cannot say that no container is left. */
+const leavesDoubt = (refusal: AgentRefused) => refusal.is('engine-unavailable') || refusal.is('internal')
+
+export const hasWork = (row: RuntimeRow): boolean =>
+  ['pending', 'starting', 'stopping', 'deleting'].includes(row.state) || (row.state === 'failed' && row.reserved)
+
+export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => {
+  const underWay = new Map<string, Promise<void>>()
+  let closing = false
+
+  const agentOf = async (hostId: string | null): Promise<AgentClient | undefined> => {
+    const host = hostId === null ? undefined : await findHost(db, hostId)
+    return host ? agents.at(host) : undefined
+  }
+
+  const putOff = async (row: RuntimeRow, error: unknown) => {
+    log.warn(
+      { err: error, runtime: row.id, state: row.state, tries: row.workTries },
+      'step failed, will be tried again',
+    )
+    await leaseWork(db, row, backoffMs(row.workTries))
+    return undefined
+  }
+
+  const placeIt = async (row: RuntimeRow) => {
+    try {
+      return await place(db, row, leaseMs)
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      return toFailedAndFree(db, row, { code: error.code, detail: error.message })
+    }
+  }
+
+  const startIt = async (row: RuntimeRow) => {
+    const agent = await agentOf(row.hostId)
+    if (!agent) return toFailedAndFree(db, row, { code: 'host-unreachable', detail: 'its host was removed' })
+    const command = await commandFor(row)
+    const startedAt = performance.now()
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await agent.start(row.id, command)
+        return await toRunning(db, row, { startMs: Math.round(performance.now() - startedAt) })
+      } catch (error) {
+        if (error instanceof AgentRefused) {
+          if (error.is('stale-generation')) return undefined
+          const fail = leavesDoubt(error) ? toFailedStillHeld : toFailedAndFree
+          return fail(db, row, startErrorOf(error))
+        }
+        if (!(error instanceof AgentUnreachable)) throw error
+        // A start is idempotent by generation: sent again, it joins the one that may be running.
+        if (attempt < startTries) await pause(200 * 2 ** attempt)
+        else return toFailedStillHeld(db, row, { code: 'host-unreachable', detail: error.message })
+      }
+    }
+  }
+
+  const stopIt = async (row: RuntimeRow) => {
+    const agent = await agentOf(row.hostId)
+    try {
+      await agent?.stop(row.id, { generation: row.generation })
+    } catch (error) {
+      return putOff(row, error)
+    }
+    return toStopped(db, row)
+  }
+
+  const deleteIt = async (row: RuntimeRow) => {
+    // A runtime that was never placed can still have a profile, from an earlier one of the same owner.
+    const hostId = row.hostId ?? (row.removeVolume ? ((await findProfile(db, row))?.hostId ?? null) : null)
+    const agent = await agentOf(hostId)
+    try {
+      await agent?.remove(row.id, {
+        generation: Math.max(1, row.generation),
+        ownerHash: row.ownerHash,
+        removeVolume: row.removeVolume,
+      })
+    } catch (error) {
+      return putOff(row, error)
+    }
+    const deleted = await toDeleted(db, row)
+    if (deleted) return deleted
+    const now = await findRuntimeById(db, row.id)
+    // The volume was asked for while the host removed the rest: once more, with it.
+    return now?.state === 'deleting' && now.removeVolume !== row.removeVolume ? now : undefined
+  }
+
+  const cleanUp = async (row: RuntimeRow) => {
+    const agent = await agentOf(row.hostId)
+    try {
+      await agent?.stop(row.id, { generation: row.generation })
+    } catch (error) {
+      return putOff(row, error)
+    }
+    await freeReservation(db, row)
+    return undefined
+  }
+
+  const stepOf = (row: RuntimeRow): Promise<RuntimeRow | undefined> | undefined => {
+    if (row.state === 'pending') return placeIt(row)
+    if (row.state === 'starting') return startIt(row)
+    if (row.state === 'stopping') return stopIt(row)
+    if (row.state === 'deleting') return deleteIt(row)
+    return row.state === 'failed' && row.reserved ? cleanUp(row) : undefined
+  }
+
+  const run = async (row: RuntimeRow) => {
+    let current: RuntimeRow | undefined = row
+    const renewal = setInterval(() => {
+      // A lease that cannot be renewed runs out, and somebody else takes over: safe, as every move is guarded.
+      if (current) leaseWork(db, current, leaseMs).catch(() => {})
+    }, leaseMs / 3)
+    try {
+      while (current && !closing) current = await stepOf(current)
+    } catch (error) {
+      log.error({ err: error, runtime: row.id, state: current?.state }, 'runtime could not be moved on')
+    } finally {
+      clearInterval(renewal)
+    }
+  }
+
+  const take = (row: RuntimeRow) => {
+    // By state too: a deletion does not wait for the start that it cuts short.
+    const key = `${row.id} ${row.generation} ${row.state}`
+    if (closing || underWay.has(key) || !hasWork(row)) return
+    underWay.set(
+      key,
+      run(row).finally(() => underWay.delete(key)),
+    )
+  }
+
+  let sweeping: Promise<void> = Promise.resolve()
+  let healthy = true
+  const sweep = async () => {
+    try {
+      for (const row of await takeWork(db, leaseMs, sweepRows)) take(row)
+      healthy = true
+    } catch (error) {
+      if (healthy) log.error({ err: error }, 'unfinished runtimes could not be read')
+      healthy = false
+    }
+  }
+  const timer = setInterval(() => {
+    sweeping = sweeping.then(() => (closing ? undefined : sweep()))
+  }, sweepMs)
+
+  return {
+    take,
+    close: async ms => {
+      closing = true
+      clearInterval(timer)
+      await Promise.race([Promise.all([sweeping, ...underWay.values()]), pause(ms)])
+    },
+  }
+}

@@ -1,0 +1,50 @@
+import type { Recipe } from '@porthole/protocol'
+import { Problem } from '../problem.ts'
+
+/** A named recipe, and what part of its limits a host sets aside for it. */
+export type Spec = {
+  recipe: Recipe
+  /** Share of the memory limit that is reserved: browsers sit far below their limit nearly all of the time. */
+  memoryShare: number
+  /** Share of the CPU limit that is reserved. */
+  cpuShare: number
+}
+
+const mebibytes = (n: number) => n * 1024 ** 2
+const gibibytes = (n: number) => n * 1024 ** 3
+
+/** Our own browser image (DESIGN section 7); which tag of it is the host's choice. */
+const browser: Spec = {
+  recipe: {
+    name: 'browser',
+    env: {},
+    ports: { view: 6080, cdp: 9222, rpc: 8787 },
+    health: { port: 'rpc', path: '/health' },
+    volumePath: '/data',
+    keyed: true,
+    readOnlyRoot: true,
+    tmpfs: { '/tmp': mebibytes(256), '/run': mebibytes(16) },
+    shmBytes: gibibytes(2),
+    memoryBytes: gibibytes(2),
+    cpus: 2,
+    pids: 1024,
+    seccomp: 'browser',
+    stopSeconds: 10,
+  },
+  memoryShare: 0.5,
+  cpuShare: 0.05,
+}
+
+export const builtInSpecs: ReadonlyMap<string, Spec> = new Map([[browser.recipe.name, browser]])
+export const defaultSpec = browser.recipe.name
+
+/** @throws Problem `spec-not-found` */
+export const findSpec = (name: string): Spec => {
+  const spec = builtInSpecs.get(name)
+  if (!spec)
+    throw new Problem('spec-not-found', {
+      detail: `there is no spec ${JSON.stringify(name)}; there is ${[...builtInSpecs.keys()].join(', ')}`,
+      faults: [{ pointer: '#/spec', detail: 'unknown' }],
+    })
+  return spec
+}

@@ -1,0 +1,53 @@
+import type { z } from '@hono/zod-openapi'
+import type { NewRuntime, TenantRow } from '@porthole/db'
+import { type Mode, ownerHashOf, ownerOf } from '../identity/owner.ts'
+import { Problem } from '../problem.ts'
+import type { ensureBody } from '../routes/schemas.ts'
+import type { Caller } from '../tokens/caller.ts'
+import type { Seal } from '../tokens/seal.ts'
+import { findSpec } from './specs.ts'
+
+/** Most bytes of a request's environment, names and values together. */
+const maxEnvBytes = 64 * 1024
+
+const checkEnv = (env: Record<string, string>) => {
+  const bytes = Object.entries(env).reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value), 0)
+  if (bytes <= maxEnvBytes) return
+  const detail = `holds ${bytes} bytes; ${maxEnvBytes} are allowed`
+  throw new Problem('invalid-request', { detail, faults: [{ pointer: '#/env', detail }] })
+}
+
+/** Out of a caller and a parsed body: whose runtime, which recipe, how much. @throws Problem */
+export const wantedFrom = async (
+  caller: Caller,
+  tenant: TenantRow,
+  body: z.infer<typeof ensureBody>,
+  seal: Seal,
+): Promise<NewRuntime> => {
+  const mode = body.mode ?? (tenant.mode as Mode)
+  const owner = ownerOf(mode, body)
+  if (caller.owner !== undefined && caller.owner !== owner)
+    throw new Problem('wrong-owner', { detail: 'the token is good for one owner, and the request names another' })
+  const spec = findSpec(body.spec)
+  checkEnv(body.env)
+  const memoryBytes = body.resources.memoryMb ? body.resources.memoryMb * 1024 ** 2 : spec.recipe.memoryBytes
+  const cpus = body.resources.cpus ?? spec.recipe.cpus
+  return {
+    tenant: tenant.slug,
+    mode,
+    owner,
+    ownerHash: ownerHashOf(tenant.slug, mode, owner),
+    spec: spec.recipe.name,
+    needMemoryBytes: Math.ceil(memoryBytes * spec.memoryShare),
+    needCpuMillis: Math.ceil(cpus * 1000 * spec.cpuShare),
+    needGpus: 0,
+    labels: body.labels,
+    start: {
+      memoryBytes,
+      cpus,
+      ...(Object.keys(body.env).length > 0
+        ? { sealedEnv: await seal.close('runtime-env', JSON.stringify(body.env)) }
+        : {}),
+    },
+  }
+}

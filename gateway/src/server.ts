@@ -1,0 +1,102 @@
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import { connect, findHost, migrate } from '@porthole/db'
+import { createRelay, relayServerOptions } from '@porthole/protocol/relay'
+import type { Logger } from 'pino'
+import { Agent } from 'undici'
+import { createAgents } from './agents/client.ts'
+import { createApp } from './app.ts'
+import { type Config, ConfigError } from './config.ts'
+import { createUpgradeHandler } from './edge/upgrades.ts'
+import type { House } from './house.ts'
+import { listenForChanges } from './runtimes/changes.ts'
+import { startCommandOf } from './runtimes/command.ts'
+import { createConductor } from './runtimes/conductor.ts'
+import { createDriver } from './runtimes/driver.ts'
+import { startUpkeep } from './runtimes/upkeep.ts'
+import { createIssuer } from './tokens/issuer.ts'
+import { createSeal } from './tokens/seal.ts'
+
+export type Gateway = { url: string; close(): Promise<void> }
+
+/** Milliseconds that a closing gateway gives to what is under way. */
+const closeMs = 4000
+
+const listen = (server: http.Server, host: string, port: number) =>
+  new Promise<AddressInfo>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new ConfigError(`port ${port} on ${host} is in use by another program: set PORT to a free one`)
+          : error,
+      ),
+    )
+    server.listen(port, host, () => resolve(server.address() as AddressInfo))
+  })
+
+/**
+ * A running gateway: migrated, listening, and moving unfinished runtimes on.
+ *
+ * @throws ConfigError for a port in use; SealError for another PORTHOLE_SECRET; whatever Postgres says.
+ */
+export const serve = async (config: Config, log: Logger, now: () => number = Date.now): Promise<Gateway> => {
+  await migrate(config.databaseUrl)
+  const database = connect(config.databaseUrl, { max: 20 })
+  const { db } = database
+  const seal = createSeal(config.secret)
+  const issuer = await createIssuer(db, seal, now)
+
+  const server = http.createServer({ ...relayServerOptions })
+  const { address, port, family } = await listen(server, config.listenHost, config.port)
+  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+  const base = config.publicUrl ?? url
+
+  const dispatcher = new Agent({ connections: 64, connectTimeout: 5000, pipelining: 1 })
+  const agents = createAgents(issuer, dispatcher)
+  const changes = await listenForChanges(database)
+  const driver = createDriver({
+    db,
+    agents,
+    log,
+    commandFor: row => startCommandOf(row, { base, seal, deadlineMs: config.startTimeoutMs }),
+  })
+  const conductor = createConductor({ db, agents, changes, driver, hostOf: id => findHost(db, id) })
+  const relay = createRelay()
+  const house: House = {
+    database,
+    issuer,
+    seal,
+    agents,
+    changes,
+    conductor,
+    dispatcher,
+    log,
+    now,
+    base,
+    origins: new Set([new URL(base).origin, ...config.allowedOrigins]),
+  }
+  const upkeep = startUpkeep(db, log)
+
+  const app = createApp(house, relay)
+  server.on('request', getRequestListener(app.fetch, { overrideGlobalObjects: false }))
+  server.on('upgrade', createUpgradeHandler(house, relay))
+  relay.deferContinue(server, req => req.url?.startsWith('/rpc/') ?? false)
+  log.info({ url, base }, 'gateway ready')
+
+  return {
+    url,
+    close: async () => {
+      const closed = new Promise<void>(resolve => server.close(() => resolve()))
+      server.closeIdleConnections()
+      upkeep.stop()
+      await driver.close(closeMs)
+      await relay.close()
+      server.closeAllConnections()
+      await closed
+      await changes.close().catch(() => {})
+      await dispatcher.destroy()
+      await database.close(2)
+    },
+  }
+}
