@@ -1,0 +1,321 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import {
+  connect,
+  type Database,
+  findHost,
+  findRuntimeById,
+  listEvents,
+  migrate,
+  putTenant,
+  type RuntimeRow,
+} from '@porthole/db'
+import { addHost, wanted } from '@porthole/db/testing'
+import { type AgentErrorCode, agentErrors, type RuntimeFacts } from '@porthole/protocol'
+import { pino } from 'pino'
+import { freshDatabase } from '../../../test/kit/database.ts'
+import { AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
+import { Problem } from '../problem.ts'
+import { type Changes, listenForChanges } from './changes.ts'
+import { createConductor } from './conductor.ts'
+import { createDriver } from './driver.ts'
+
+const refusal = (code: AgentErrorCode, more: object = {}) =>
+  new AgentRefused({ type: `urn:x:${code}`, title: agentErrors[code][1], status: agentErrors[code][0], code, ...more })
+
+/** A host whose containers are a map, and whose answers a test can change. The real one is in the flow tests. */
+const fakeHost = () => {
+  const containers = new Map<string, RuntimeFacts>()
+  const calls: string[] = []
+  const script = { start: async () => {}, remove: async () => {}, stop: async () => {}, probe: async () => {} }
+  const agents: Agents = {
+    at: () => ({
+      start: async (id, { generation, ownerHash }) => {
+        calls.push(`start ${generation}`)
+        await script.start()
+        containers.set(id, { id, generation, ownerHash, state: 'running', healthy: true })
+        return { id, generation, ownerHash, state: 'running' }
+      },
+      stop: async id => {
+        calls.push('stop')
+        await script.stop()
+        containers.delete(id)
+      },
+      remove: async (id, { removeVolume }) => {
+        calls.push(removeVolume ? 'remove with volume' : 'remove')
+        await script.remove()
+        containers.delete(id)
+      },
+      probe: async id => {
+        await script.probe()
+        return containers.get(id)
+      },
+    }),
+  }
+  return { agents, containers, calls, script }
+}
+
+const codeOf = (code: string) => (error: unknown) => {
+  assert(error instanceof Problem, String(error))
+  assert.equal(error.code, code)
+  return true
+}
+
+describe('the conductor', { concurrency: false }, () => {
+  let fresh: Awaited<ReturnType<typeof freshDatabase>>
+  let database: Database
+  let changes: Changes
+  let host: ReturnType<typeof fakeHost>
+  let gateways: ReturnType<typeof gateway>[]
+  const log = pino({ level: 'silent' })
+
+  const gateway = () => {
+    const { db } = database
+    const driver = createDriver({
+      db,
+      agents: host.agents,
+      log,
+      commandFor: async row => ({
+        generation: row.generation,
+        tenant: row.tenant,
+        ownerHash: row.ownerHash,
+        recipe: {} as never,
+        env: {},
+        deadlineMs: 1000,
+      }),
+    })
+    const conductor = createConductor({ db, agents: host.agents, changes, driver, hostOf: id => findHost(db, id) })
+    return { ...conductor, driver }
+  }
+  const another = () => {
+    const made = gateway()
+    gateways.push(made)
+    return made
+  }
+
+  before(async () => {
+    fresh = await freshDatabase()
+    await migrate(fresh.url)
+    database = connect(fresh.url, { max: 30 })
+    changes = await listenForChanges(database)
+    await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
+  })
+  after(async () => {
+    await changes.close()
+    await database.close()
+    await fresh.drop()
+  })
+  beforeEach(async () => {
+    await database.db.execute('truncate runtimes, profiles, hosts, events restart identity cascade')
+    await addHost(database.db, 'h1', 3)
+    host = fakeHost()
+    gateways = []
+  })
+  afterEach(async () => {
+    await Promise.all(gateways.map(({ driver }) => driver.close(1000)))
+  })
+
+  const slots = async () => (await findHost(database.db, 'h1'))?.reservedSlots
+  const rowOf = (id: string) => findRuntimeById(database.db, id)
+  const reached = async (id: string, done: (row: RuntimeRow) => boolean) => {
+    const row = await changes.until(id, done, 10_000)
+    assert(row, 'it did not get there in 10 s')
+    return row
+  }
+
+  it('twenty ensures of one owner over three gateways start one container', async () => {
+    const fleet = [another(), another(), another()]
+    const all = await Promise.all(Array.from({ length: 20 }, (_, n) => fleet[n % 3]?.ensure(wanted('alice'), 10_000)))
+    assert.equal(new Set(all.map(answer => answer?.row.id)).size, 1)
+    assert.equal(all.filter(answer => answer?.created).length, 1)
+    assert(all.every(answer => answer?.row.state === 'running'))
+    assert.deepEqual(host.calls, ['start 1'])
+    assert.equal(await slots(), 1)
+  })
+
+  it('does not wait when it is asked not to', async () => {
+    const { ensure } = another()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    host.script.start = () => promise
+    const { row, created } = await ensure(wanted('alice'), 0)
+    assert(created && ['pending', 'starting'].includes(row.state))
+    resolve()
+    await reached(row.id, now => now.state === 'running')
+  })
+
+  it('a container that ends while it starts is a problem with exit code and log, frees its room, and can be tried again', async () => {
+    const { ensure } = another()
+    host.script.start = async () => {
+      throw refusal('runtime-exited', { exitCode: 3, logTail: 'no display', detail: 'it ended' })
+    }
+    await assert.rejects(ensure(wanted('alice'), 5000), (error: unknown) => {
+      assert(codeOf('runtime-failed')(error) && error instanceof Problem)
+      assert.equal(error.extra.members?.exitCode, 3)
+      assert.equal(error.extra.members?.logTail, 'no display')
+      return true
+    })
+    assert.equal(await slots(), 0)
+    host.script.start = async () => {}
+    const { row, created } = await ensure(wanted('alice'), 5000)
+    assert.deepEqual([row.state, row.generation, created, row.error], ['running', 2, false, null])
+  })
+
+  it('a start that takes too long is a 504', async () => {
+    host.script.start = async () => {
+      throw refusal('not-ready', { detail: 'health answered 503' })
+    }
+    await assert.rejects(another().ensure(wanted('alice'), 5000), codeOf('start-timeout'))
+  })
+
+  it('no room is a 503 that says why for each host', async () => {
+    const { ensure } = another()
+    for (const owner of ['a', 'b', 'c']) await ensure(wanted(owner), 5000)
+    await assert.rejects(ensure(wanted('d'), 5000), (error: unknown) => {
+      assert(codeOf('no-capacity')(error) && error instanceof Problem)
+      assert.match(error.extra.detail ?? '', /h1: all 3 slots are taken/)
+      return true
+    })
+    assert.equal(await slots(), 3)
+  })
+
+  it('an owner goes back to the host that has the profile, and waits for no other when it is away', async () => {
+    const { ensure, remove } = another()
+    const { row } = await ensure(wanted('alice'), 5000)
+    await remove(row, false, 5000)
+    await addHost(database.db, 'h2', 50)
+    const { row: again } = await ensure(wanted('alice'), 5000)
+    assert.equal(again.hostId, 'h1')
+    await remove(again, false, 5000)
+    await database.db.execute(`update hosts set last_seen_at = now() - interval '1 minute' where id = 'h1'`)
+    await assert.rejects(ensure(wanted('alice'), 5000), codeOf('profile-unavailable'))
+  })
+
+  it('a runtime that runs but is dead is started again, not handed out', async () => {
+    const { ensure } = another()
+    const { row } = await ensure(wanted('alice'), 5000)
+    host.containers.set(row.id, {
+      id: row.id,
+      generation: 1,
+      ownerHash: row.ownerHash,
+      state: 'running',
+      healthy: false,
+    })
+    const { row: again } = await ensure(wanted('alice'), 5000)
+    assert.deepEqual([again.id, again.state, again.generation], [row.id, 'running', 2])
+    assert.equal(await slots(), 1)
+    host.containers.delete(row.id)
+    assert.equal((await ensure(wanted('alice'), 5000)).row.generation, 3)
+    assert.equal(await slots(), 1)
+  })
+
+  it('a host that cannot tell is a 503, and nothing is restarted or removed', async () => {
+    const { ensure } = another()
+    const { row } = await ensure(wanted('alice'), 5000)
+    for (const fault of [refusal('engine-unavailable'), new AgentUnreachable('away')]) {
+      host.script.probe = async () => {
+        throw fault
+      }
+      await assert.rejects(ensure(wanted('alice'), 5000), codeOf('host-unreachable'))
+    }
+    assert.equal((await rowOf(row.id))?.state, 'running')
+    assert.deepEqual(host.calls, ['start 1'])
+  })
+
+  it('stop keeps the profile and frees the room; start brings the runtime back', async () => {
+    const { ensure, stop, start } = another()
+    const { row } = await ensure(wanted('alice'), 5000)
+    assert.equal((await stop(row, 5000)).state, 'stopped')
+    assert.equal((await stop(row, 5000)).state, 'stopped')
+    assert.equal(await slots(), 0)
+    const again = await start(row, 5000)
+    assert.deepEqual([again.id, again.state, again.generation], [row.id, 'running', 2])
+    assert.equal(await slots(), 1)
+  })
+
+  describe('delete', () => {
+    it('is idempotent, and an owner can have a new runtime afterwards', async () => {
+      const { ensure, remove } = another()
+      const { row } = await ensure(wanted('alice'), 5000)
+      const [one, two] = await Promise.all([remove(row, false, 5000), remove(row, false, 5000)])
+      assert.deepEqual([one.state, two.state], ['deleted', 'deleted'])
+      assert.equal((await remove(row, false, 5000)).state, 'deleted')
+      assert.deepEqual(host.calls, ['start 1', 'remove'])
+      assert.equal(await slots(), 0)
+      const { row: next, created } = await ensure(wanted('alice'), 5000)
+      assert(created && next.id !== row.id)
+    })
+
+    it('while it starts ends in deleted, and the late start changes nothing', async () => {
+      const { ensure, remove } = another()
+      const { promise, resolve } = Promise.withResolvers<void>()
+      host.script.start = () => promise
+      const { row } = await ensure(wanted('alice'), 0)
+      await reached(row.id, now => now.state === 'starting')
+      const seen = await rowOf(row.id)
+      assert(seen)
+      assert.equal((await remove(seen, true, 5000)).state, 'deleted')
+      resolve()
+      await another().driver.close(1000)
+      assert.equal((await rowOf(row.id))?.state, 'deleted')
+      assert.equal(await slots(), 0)
+    })
+
+    it('of a runtime whose host is away keeps its record and its room, and ends when the host is back', async () => {
+      const { ensure, remove } = another()
+      const { row } = await ensure(wanted('alice'), 5000)
+      host.script.remove = async () => {
+        throw new AgentUnreachable('away')
+      }
+      assert.equal((await remove(row, true, 200)).state, 'deleting')
+      assert.equal(await slots(), 1)
+      host.script.remove = async () => {}
+      await reached(row.id, now => now.state === 'deleted')
+      assert.equal(await slots(), 0)
+    })
+
+    it('asks for the volume too when somebody wants it meanwhile', async () => {
+      const { ensure, remove } = another()
+      const { row } = await ensure(wanted('alice'), 5000)
+      const { promise, resolve } = Promise.withResolvers<void>()
+      host.script.remove = () => promise
+      const first = remove(row, false, 5000)
+      await reached(row.id, now => now.state === 'deleting')
+      const second = remove(row, true, 5000)
+      await reached(row.id, now => now.removeVolume)
+      resolve()
+      assert.deepEqual([(await first).state, (await second).state], ['deleted', 'deleted'])
+      assert.deepEqual(host.calls, ['start 1', 'remove', 'remove with volume'])
+    })
+  })
+
+  it('what a dead gateway left half-way another one finishes', async () => {
+    const dying = another()
+    const never = Promise.withResolvers<void>()
+    host.script.start = () => never.promise
+    const { row } = await dying.ensure(wanted('alice'), 0)
+    await reached(row.id, now => now.state === 'starting')
+    await dying.driver.close(10)
+    await database.db.execute(`update runtimes set work_until = now() - interval '1 second'`)
+    host.script.start = async () => {}
+    another()
+    const now = await reached(row.id, ({ state }) => state === 'running')
+    assert.deepEqual([now.generation, await slots()], [1, 1])
+    const moves = (await listEvents(database.db, row.id, 0, 10)).map(({ toState }) => toState)
+    assert.deepEqual(moves, ['pending', 'starting', 'running'])
+    never.resolve()
+  })
+
+  it('a start whose host goes silent holds its room until the host confirms that nothing is left', async () => {
+    const { ensure } = another()
+    host.script.start = async () => {
+      throw new AgentUnreachable('away')
+    }
+    host.script.stop = host.script.start
+    await assert.rejects(ensure(wanted('alice'), 10_000), codeOf('host-unreachable'))
+    assert.equal(await slots(), 1)
+    host.script.stop = async () => {}
+    const row = (await database.db.query.runtimes.findFirst()) as RuntimeRow
+    await reached(row.id, now => !now.reserved)
+    assert.equal(await slots(), 0)
+  })
+})
