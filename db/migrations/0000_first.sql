@@ -38,7 +38,7 @@ CREATE TABLE "idempotency_keys" (
 	"digest" text PRIMARY KEY NOT NULL,
 	"request_digest" text NOT NULL,
 	"status" integer,
-	"body" jsonb,
+	"body" json,
 	"created_at" timestamp with time zone DEFAULT now() NOT NULL
 );
 --> statement-breakpoint

@@ -6,6 +6,7 @@ import {
   check,
   index,
   integer,
+  json,
   jsonb,
   pgTable,
   real,
@@ -186,7 +187,8 @@ export const idempotencyKeys = pgTable(
     requestDigest: text('request_digest').notNull(),
     /** Null while the first request is still at work. */
     status: integer(),
-    body: jsonb().$type<Record<string, unknown>>(),
+    /** json, not jsonb: a replay is the same to the letter. */
+    body: json().$type<Record<string, unknown>>(),
     createdAt: at('created_at').notNull().defaultNow(),
   },
   t => [index('idempotency_keys_age').on(t.createdAt)],

@@ -3,6 +3,7 @@ import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { ulid } from 'ulid'
 import { edgeRoutes } from './edge/http.ts'
+import { isPlainPath } from './edge/route.ts'
 import { viewRoutes } from './edge/view.ts'
 import type { House } from './house.ts'
 import { Problem, problemOf } from './problem.ts'
@@ -40,6 +41,11 @@ export const createApp = (house: House, relay: Relay) => {
         { requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms: house.now() - startedAt },
         'request',
       )
+  })
+  app.use(async (c, next) => {
+    // Routes match the path as the URL parser normalised it; what did not come that way is not guessed at.
+    if (c.env?.incoming && !isPlainPath(c.env.incoming.url?.split('?', 1)[0] ?? '')) throw new Problem('bad-path')
+    await next()
   })
   app.use(
     '/v1/*',

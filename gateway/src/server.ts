@@ -79,7 +79,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
   const upkeep = startUpkeep(db, log)
 
   const app = createApp(house, relay)
-  server.on('request', getRequestListener(app.fetch, { overrideGlobalObjects: false }))
+  server.on('request', getRequestListener(app.fetch))
   server.on('upgrade', createUpgradeHandler(house, relay))
   relay.deferContinue(server, req => req.url?.startsWith('/rpc/') ?? false)
   log.info({ url, base }, 'gateway ready')

@@ -15,8 +15,8 @@ import { sandboxHeaders, targetOf } from './target.ts'
 export const routeOf = (c: Context<AppEnv>): EdgeRoute => {
   const route = parseEdgeTarget(c.env.incoming.url ?? '')
   if (route) return route
-  // Hono matched the normalised path, but the raw one is not in its plain form (or the hash is none).
-  throw new Problem(/[0-9a-f]{16}/.test(c.req.path) ? 'bad-path' : 'not-found')
+  // What is in the place of the owner's hash is none.
+  throw new Problem('not-found')
 }
 
 /** `/cdp/:ownerHash/json/…` and `/rpc/:ownerHash/…`. */

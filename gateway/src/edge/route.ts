@@ -8,6 +8,10 @@ const shape = /^\/(view|cdp|rpc)\/([0-9a-f]{16})((?:[/?].*)?)$/s
 /** Dot segments, encoded or not: a path that means another one somewhere down the line. */
 const dotSegment = /(^|\/)(\.|%2e){1,2}(\/|\?|$)/i
 
+/** Whether a path is in its plain form: nothing in it that one parser on the way reads differently from the next. */
+export const isPlainPath = (path: string): boolean =>
+  path.startsWith('/') && !dotSegment.test(path) && !/\\|%5c|%00|%2f|\/\//i.test(path)
+
 /**
  * Reads a request target as it came over the wire. It is never decoded or normalised: what does not have the plain form
  * is nobody's.
@@ -15,8 +19,6 @@ const dotSegment = /(^|\/)(\.|%2e){1,2}(\/|\?|$)/i
 export const parseEdgeTarget = (target: string): EdgeRoute | undefined => {
   const [, door, ownerHash = '', rest = ''] = shape.exec(target) ?? []
   if (!isOwnerHash(ownerHash)) return undefined
-  const path = rest.split('?', 1)[0] ?? ''
-  // Backslashes and NUL (raw or encoded) are slashes or ends to some; none of ours has any.
-  if (dotSegment.test(path) || /\\|%5c|%00|%2f|\/\//i.test(path)) return undefined
+  if (!isPlainPath(target.split('?', 1)[0] ?? '')) return undefined
   return { door: door as Door, ownerHash, rest }
 }

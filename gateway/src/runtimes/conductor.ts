@@ -59,8 +59,9 @@ const failureOf = (row: RuntimeRow): Problem => {
 }
 
 export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts): Conductor => {
-  /** Waits for the outcome of the start under way. */
+  /** Waits for the outcome of the start under way. Who does not want to wait is told no outcome, good or bad. */
   const outcome = async (row: RuntimeRow, ms: number): Promise<RuntimeRow> => {
+    if (ms <= 0) return row
     const settled = await changes.until(row.id, now => !isOnItsWay(now), ms)
     if (settled?.state === 'failed') throw failureOf(settled)
     return settled ?? (await findRuntimeById(db, row.id)) ?? row
