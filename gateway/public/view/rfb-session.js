@@ -1,0 +1,63 @@
+import RFB from './core/rfb.js'
+
+/** An open socket greets at once: the gateway opens it when it has the runtime on the other side. */
+const handshakeMs = 10_000
+
+/**
+ * One RFB connection drawn into `container`. A new one is made for every attempt: an RFB object can't reconnect.
+ * @typedef {import('./state.js').Options} Options
+ * @typedef {object} Where
+ * @property {HTMLElement} container
+ * @property {string} url ws: or wss:
+ * @property {Options} options
+ * @property {(text: string) => void} onClipboard
+ * @param {Where} where
+ * @param {import('./connection.js').Told} told
+ */
+export function openSession({ container, url, options, onClipboard }, told) {
+  const socket = new WebSocket(url)
+  const rfb = new RFB(container, socket, { shared: true })
+  let heardAt = Date.now()
+  let open = false
+
+  rfb.viewOnly = options.viewOnly
+  rfb.scaleViewport = options.resize === 'scale'
+  rfb.resizeSession = options.resize === 'remote'
+  rfb.background = 'transparent'
+  if (options.quality !== undefined) rfb.qualityLevel = options.quality
+
+  socket.addEventListener('message', () => {
+    heardAt = Date.now()
+  })
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let handshake
+  socket.addEventListener('open', () => {
+    handshake = setTimeout(told.closed, handshakeMs)
+  })
+  rfb.addEventListener('connect', () => {
+    clearTimeout(handshake)
+    open = true
+    told.connected()
+  })
+  rfb.addEventListener('disconnect', () => {
+    clearTimeout(handshake)
+    open = false
+    told.closed()
+  })
+  rfb.addEventListener('clipboard', event => onClipboard(event.detail.text))
+  // Runtimes have no VNC password: the gateway is the door. A server that asks for one is not ours.
+  rfb.addEventListener('credentialsrequired', () => told.closed())
+
+  return {
+    rfb,
+    heardAt: () => heardAt,
+    close() {
+      clearTimeout(handshake)
+      if (open || socket.readyState <= WebSocket.OPEN) rfb.disconnect()
+    },
+    /** A FramebufferUpdateRequest (RFC 6143, 7.5.3) for one pixel, not incremental: it must be answered. */
+    nudge() {
+      if (open && socket.readyState === WebSocket.OPEN) socket.send(new Uint8Array([3, 0, 0, 0, 0, 0, 0, 1, 0, 1]))
+    },
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * What the live view decides without touching the page: how long to wait, what an answer means, what to tell a person.
+ * @typedef {'connecting' | 'reconnecting' | 'waiting' | 'connected' | 'paused' | 'stopped' | 'gone' | 'expired'} Phase
+ * @typedef {'retry' | 'waiting' | 'paused' | 'stopped' | 'gone' | 'expired'} Verdict
+ * @typedef {{ viewOnly: boolean, resize: 'scale' | 'remote' | 'off', quality: number | undefined }} Options
+ * @typedef {{ title: string, detail: string, action?: 'reload' | 'resume', busy: boolean }} Message
+ */
+
+const firstWaitMs = 250
+const longestWaitMs = 5000
+
+/**
+ * Milliseconds to wait before a reconnect: 0.25 s, doubling to 5 s, up to a quarter less at random, so that a thousand
+ * views of a gateway that restarts do not come back in the same instant.
+ * @param {number} attempt 0 for the first
+ * @param {() => number} [random] 0 ≤ x < 1
+ */
+export function backoffMs(attempt, random = Math.random) {
+  const full = Math.min(longestWaitMs, firstWaitMs * 2 ** Math.min(attempt, 10))
+  return Math.round(full * (1 - random() / 4))
+}
+
+/**
+ * What to do after the socket closed, from the gateway's answer for the page's own address.
+ * @param {{ status: number, state?: string | null | undefined }} answer status 0 when there was none; `state` is the
+ * runtime's, where the gateway told it (a stopped one would otherwise be woken by the reconnect)
+ * @returns {Verdict}
+ */
+export function verdictOf({ status, state }) {
+  if (status === 401 || status === 403) return 'expired'
+  if (status === 404 || status === 410) return 'gone'
+  if (status === 429 || status >= 500) return 'waiting'
+  if (state === 'stopped' || state === 'stopping') return 'stopped'
+  if (state === 'paused') return 'paused'
+  if (state === 'deleting' || state === 'deleted') return 'gone'
+  return 'retry'
+}
+
+/**
+ * Options from the page's fragment: `view_only=1`, `resize=scale|remote|off`, `quality=0-9`. Anything else is ignored.
+ * @param {string} fragment
+ * @returns {Options}
+ */
+export function optionsFrom(fragment) {
+  const given = new URLSearchParams(fragment.replace(/^#/, ''))
+  const resize = given.get('resize')
+  const quality = given.get('quality') ?? ''
+  return {
+    viewOnly: ['1', 'true', 'yes', 'on'].includes(given.get('view_only') ?? ''),
+    resize: resize === 'remote' || resize === 'off' ? resize : 'scale',
+    quality: /^[0-9]$/.test(quality) ? Number(quality) : undefined,
+  }
+}
+
+/** @type {Readonly<Record<Exclude<Phase, 'connected'>, Message>>} */
+const messages = {
+  connecting: { title: 'Connecting…', detail: '', busy: true },
+  reconnecting: { title: 'Reconnecting…', detail: '', busy: true },
+  waiting: { title: 'Waiting for the browser…', detail: 'Its host is not answering right now.', busy: true },
+  paused: {
+    title: 'This browser is paused',
+    detail: 'Everything is kept as it was.',
+    action: 'resume',
+    busy: false,
+  },
+  stopped: {
+    title: 'This browser was stopped',
+    detail: 'By somebody, or because nobody used it for a while. Its profile is kept.',
+    action: 'resume',
+    busy: false,
+  },
+  gone: {
+    title: 'This browser was stopped',
+    detail: 'It has been removed, so this link leads nowhere now.',
+    action: 'reload',
+    busy: false,
+  },
+  expired: {
+    title: 'Your link has expired',
+    detail: 'Reload to sign in again with a new link or a token.',
+    action: 'reload',
+    busy: false,
+  },
+}
+
+/**
+ * What to tell the person, or undefined while connected.
+ * @param {Phase} phase
+ * @returns {Message | undefined}
+ */
+export function messageOf(phase) {
+  return phase === 'connected' ? undefined : messages[phase]
+}

@@ -1,0 +1,51 @@
+import KeyTable from './core/input/keysym.js'
+import keysyms from './core/input/keysymdef.js'
+
+/** Something to delete: an on-screen keyboard sends nothing for Backspace in an empty field. */
+const padding = '_'.repeat(64)
+
+/**
+ * Types into the remote browser with a phone's on-screen keyboard, which only appears for a text field and reports
+ * whole words rather than keys. What changed in the field becomes key presses.
+ * @param {{ field: HTMLTextAreaElement, press: (keysym: number, code: string) => void }} needs
+ */
+export function createTouchKeyboard({ field, press }) {
+  let before = padding
+
+  const reset = () => {
+    field.value = padding
+    field.setSelectionRange(padding.length, padding.length)
+    before = padding
+  }
+
+  const onInput = (/** @type {Event} */ event) => {
+    const after = field.value
+    let same = 0
+    while (same < before.length && same < after.length && before[same] === after[same]) same += 1
+    for (let i = same; i < before.length; i += 1) press(KeyTable.XK_BackSpace, 'Backspace')
+    for (const character of after.slice(same)) {
+      if (character === '\n') press(KeyTable.XK_Return, 'Enter')
+      else press(keysyms.lookup(character.codePointAt(0)), '')
+    }
+    before = after
+    const isComposing = event instanceof InputEvent && event.isComposing
+    if (!isComposing && (after.length < 16 || after.length > 1024)) reset()
+  }
+
+  field.addEventListener('input', onInput)
+  field.addEventListener('focus', reset)
+
+  return {
+    isSupported: matchMedia('(any-pointer: coarse)').matches,
+    isOpen: () => document.activeElement === field,
+    toggle() {
+      if (document.activeElement === field) field.blur()
+      else field.focus({ preventScroll: true })
+    },
+    /** @param {(open: boolean) => void} then */
+    onChange(then) {
+      field.addEventListener('focus', () => then(true))
+      field.addEventListener('blur', () => then(false))
+    },
+  }
+}

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import net from 'node:net'
+import { after, before, describe, it } from 'node:test'
+import { claimOwner, connect, type Database, putTenant, type RuntimeRow, startOn, toRunning } from '@porthole/db'
+import { addHost, wanted } from '@porthole/db/testing'
+import { hopHeader } from '@porthole/protocol'
+import { createRemoteJWKSet, jwtVerify } from 'jose'
+import { pino } from 'pino'
+import { freshDatabase } from '../../../test/kit/database.ts'
+import { parseConfig } from '../config.ts'
+import { ownerHashOf } from '../identity/owner.ts'
+import { type Gateway, serve } from '../server.ts'
+import { mintToken, scopes } from '../tokens/caller.ts'
+import { createIssuer } from '../tokens/issuer.ts'
+import { createSeal } from '../tokens/seal.ts'
+
+const secret = 'a secret of the tests, long enough'
+
+type Seen = { method: string; url: string; headers: http.IncomingHttpHeaders; body: string }
+
+/** An agent whose every request is noted, and answered as the test says. */
+const createUpstream = async () => {
+  const seen: Seen[] = []
+  const answer = { status: 200, headers: {} as Record<string, string | string[]>, body: 'ok' }
+  const server = http.createServer(async (req, res) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of req) chunks.push(chunk)
+    const { method = '', url = '', headers } = req
+    seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() })
+    res.writeHead(answer.status, answer.headers).end(answer.body)
+  })
+  /** What an upgrade is answered with, byte for byte. */
+  const script = { upgrade: (_socket: Socket) => {} }
+  server.on('upgrade', (req, socket) => {
+    seen.push({ method: 'GET', url: req.url ?? '', headers: req.headers, body: '' })
+    socket.on('error', () => {})
+    script.upgrade(socket as Socket)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, seen, answer, script, server }
+}
+
+describe('the edge of the gateway', { concurrency: false }, () => {
+  let fresh: Awaited<ReturnType<typeof freshDatabase>>
+  let database: Database
+  let gateway: Gateway
+  let upstream: Awaited<ReturnType<typeof createUpstream>>
+  let alice: RuntimeRow
+  let token: string
+
+  before(async () => {
+    fresh = await freshDatabase()
+    upstream = await createUpstream()
+    gateway = await serve(
+      parseConfig({
+        DATABASE_URL: fresh.url,
+        PORTHOLE_SECRET: secret,
+        PORT: '0',
+        PUBLIC_URL: 'https://b.example.com/base',
+      }),
+      pino({ level: 'silent' }),
+    )
+    database = connect(fresh.url)
+    await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
+    const issuer = await createIssuer(database.db, createSeal(secret), Date.now)
+    token = await mintToken(issuer, { tenant: 'default', subject: 't', scopes, jti: 'j' }, 60)
+    await addHost(database.db, 'h1', 10, { url: upstream.url })
+    const ownerHash = ownerHashOf('default', 'docker-per-principal', 'alice')
+    const claimed = await claimOwner(database.db, wanted('alice', { ownerHash }), 60_000)
+    const started = claimed && (await startOn(database.db, claimed.row, 'h1', 60_000))
+    assert(started && started !== 'full')
+    const running = await toRunning(database.db, started)
+    assert(running)
+    alice = running
+  })
+  after(async () => {
+    await gateway.close()
+    await database.close()
+    upstream.server.closeAllConnections()
+    upstream.server.close()
+    await fresh.drop()
+  })
+
+  const lastSeen = (): Seen => {
+    const last = upstream.seen.at(-1)
+    assert(last, 'the host was not asked')
+    return last
+  }
+
+  it("gives the host a hop token for this runtime and generation, and keeps the caller's credentials", async () => {
+    upstream.answer.body = '{"results":[]}'
+    const answer = await fetch(`${gateway.url}/rpc/${alice.ownerHash}/run?x=1`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${token}`,
+        cookie: 'porthole_view=secret; other=1',
+        'content-type': 'application/json',
+        'x-porthole-key': 'forged',
+        'x-porthole-access': 'control',
+        [hopHeader]: 'forged',
+        'x-forwarded-for': '6.6.6.6',
+        forwarded: 'for=6.6.6.6',
+      },
+      body: '{"actions":[]}',
+    })
+    assert.equal(await answer.text(), '{"results":[]}')
+    const { url, headers, body } = lastSeen()
+    assert.equal(url, `/edge/${alice.id}/1/rpc/run?x=1`)
+    assert.equal(body, '{"actions":[]}')
+    for (const name of ['authorization', 'cookie', 'x-porthole-key', 'x-porthole-access', 'forwarded'])
+      assert.equal(headers[name], undefined, name)
+    assert.equal(headers['x-forwarded-for'], '127.0.0.1')
+    assert.equal(headers['x-forwarded-proto'], 'https')
+    const jwks = createRemoteJWKSet(new URL(`${gateway.url}/.well-known/jwks.json`))
+    const { payload } = await jwtVerify(String(headers[hopHeader]), jwks, { audience: 'h1' })
+    assert.deepEqual(
+      [payload.use, payload.sub, payload.gen, payload.access, Number(payload.exp) - Number(payload.iat)],
+      ['hop', alice.id, 1, 'control', 60],
+    )
+  })
+
+  it('gives nothing that a container serves the origin of the gateway', async () => {
+    upstream.answer.headers = {
+      'content-type': 'text/html',
+      'set-cookie': ['porthole_view=planted; Path=/', 'a=b'],
+      'clear-site-data': '"*"',
+      'content-security-policy': 'default-src *',
+      'access-control-allow-origin': '*',
+      'service-worker-allowed': '/',
+    }
+    upstream.answer.body = '<script>alert(1)</script>'
+    const answer = await fetch(`${gateway.url}/rpc/${alice.ownerHash}/page`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    assert.match(String(answer.headers.get('content-security-policy')), /^sandbox/)
+    assert.equal(answer.headers.get('x-content-type-options'), 'nosniff')
+    for (const name of ['set-cookie', 'clear-site-data', 'access-control-allow-origin', 'service-worker-allowed'])
+      assert.equal(answer.headers.get(name), null, name)
+    upstream.answer.headers = {}
+  })
+
+  it('makes discovery answers public, with and without the slash that Playwright adds', async () => {
+    upstream.answer.body = '{"Browser":"Chrome/1","webSocketDebuggerUrl":"ws://172.18.0.2:9222/devtools/browser/b-1"}'
+    for (const path of ['json/version', 'json/version/']) {
+      const answer = await fetch(`${gateway.url}/cdp/${alice.ownerHash}/${path}`, {
+        headers: { authorization: `Bearer ${token}` },
+      })
+      assert.deepEqual(await answer.json(), {
+        Browser: 'Chrome/1',
+        webSocketDebuggerUrl: `wss://b.example.com/base/cdp/${alice.ownerHash}/devtools/browser/b-1`,
+      })
+      assert.equal(lastSeen().url, `/edge/${alice.id}/1/cdp/json/version`)
+    }
+  })
+
+  /** Sends an upgrade over a raw socket, with `after` in the same packet. @returns everything until the end. */
+  const upgrade = async (target: string, after = '') => {
+    const { port } = new URL(gateway.url)
+    const socket = net.connect(Number(port), '127.0.0.1')
+    socket.write(
+      `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer ${token}\r\n\r\n${after}`,
+    )
+    const chunks: Buffer[] = []
+    for await (const chunk of socket) chunks.push(chunk)
+    return Buffer.concat(chunks).toString()
+  }
+
+  it('splices a socket to the runtime, with the bytes that came early on either side', async () => {
+    upstream.script.upgrade = socket => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello ')
+      socket.once('data', data => socket.end(`back ${data}`))
+    }
+    const text = await upgrade(`/cdp/${alice.ownerHash}/devtools/page/1`, 'early')
+    assert.match(text, /^HTTP\/1\.1 101 /)
+    assert(text.endsWith('hello back early'), text)
+    const { url, headers } = lastSeen()
+    assert.equal(url, `/edge/${alice.id}/1/cdp/devtools/page/1`)
+    assert.equal(headers.authorization, undefined)
+    await upgrade(`/cdp/${alice.ownerHash}`, 'x')
+    assert.equal(lastSeen().url, `/edge/${alice.id}/1/cdp/`)
+    await upgrade(`/view/${alice.ownerHash}/websockify`, 'x')
+    assert.equal(lastSeen().url, `/edge/${alice.id}/1/view/websockify`)
+  })
+
+  it('passes on an upgrade that is refused, and nothing that comes behind it', async () => {
+    upstream.script.upgrade = socket =>
+      socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno')
+    const before = upstream.seen.length
+    const text = await upgrade(`/cdp/${alice.ownerHash}`, 'GET /rpc/secret HTTP/1.1\r\nHost: x\r\n\r\n')
+    assert.match(text, /^HTTP\/1\.1 401 /)
+    assert(text.endsWith('no'))
+    assert.equal(upstream.seen.length, before + 1)
+  })
+
+  it('says 503 and when to try again while the host is silent', async () => {
+    await database.db.execute(`update hosts set last_seen_at = now() - interval '1 minute' where id = 'h1'`)
+    const answer = await fetch(`${gateway.url}/rpc/${alice.ownerHash}/run`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    assert.equal(answer.status, 503)
+    assert.equal(answer.headers.get('retry-after'), '5')
+    assert.match(await upgrade(`/cdp/${alice.ownerHash}`), /^HTTP\/1\.1 503 /)
+    await database.db.execute(`update hosts set last_seen_at = now() where id = 'h1'`)
+  })
+
+  it('says 502 when nobody answers at the host', async () => {
+    await database.db.execute(`update hosts set url = 'http://127.0.0.1:1' where id = 'h1'`)
+    const answer = await fetch(`${gateway.url}/rpc/${alice.ownerHash}/run`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    assert.equal(answer.status, 502)
+    assert.equal(((await answer.json()) as { code: string }).code, 'upstream-failed')
+    assert.match(await upgrade(`/cdp/${alice.ownerHash}`), /^HTTP\/1\.1 502 /)
+  })
+})
