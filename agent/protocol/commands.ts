@@ -11,6 +11,7 @@ import { z } from 'zod'
  * | `POST /v1/runtimes/:id/stop` | `generationCommand` | 200 `runtimeFacts`: container removed, volume kept |
  * | `DELETE /v1/runtimes/:id` | `deleteCommand` | 204 when neither container (nor volume) is left |
  *
+ * A stop of a runtime that this host has never seen is `not-found`; the caller may take it as stopped.
  * All are idempotent by (id, generation). An older generation than the highest seen is `stale-generation`.
  */
 export const generation = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER)

@@ -24,6 +24,8 @@ export const agentErrors = {
   'name-taken': [409, 'A container or volume of that name belongs to somebody else'],
   'runtime-exited': [502, 'The container ended before it was ready'],
   'port-unreachable': [502, 'The runtime does not answer on that port'],
+  busy: [503, 'Too many commands are waiting on this host'],
+  'keys-unavailable': [503, "The gateway's public keys could not be read to check the token"],
   'engine-unavailable': [503, 'The Docker engine does not answer'],
   'image-missing': [503, 'The image is not on this host and could not be pulled'],
   'engine-refused': [502, 'The Docker engine refused the request'],
@@ -32,3 +34,9 @@ export const agentErrors = {
 } as const satisfies Record<string, readonly [number, string]>
 
 export type AgentErrorCode = keyof typeof agentErrors
+
+/**
+ * Names the code on every answer under `/edge/` that is the agent's own, so that it can be told from a container's. No
+ * container can send it: the agent drops every `x-porthole-*` header from their answers.
+ */
+export const problemHeader = 'x-porthole-problem'

@@ -1,0 +1,97 @@
+import type http from 'node:http'
+import { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import { type RelayErrorCode, relayErrors } from './errors.ts'
+import { answerHeaders, trailerHeaders } from './headers.ts'
+import type { RelayProblem, RelayTarget } from './types.ts'
+
+/** What the client is told: the upstream's answer as it comes, or a problem of the relay's own. */
+export class Answer {
+  /** What was sent, 0 until then. */
+  status = 0
+  bytes = 0
+  /** Why it ended other than well: the first reason given. */
+  code: RelayErrorCode | undefined
+  readonly #res: http.ServerResponse
+  readonly #target: RelayTarget
+  #hasLength = false
+
+  constructor(res: http.ServerResponse, target: RelayTarget) {
+    this.#res = res
+    this.#target = target
+    // A client that resets the connection is seen by `close`; the error says nothing more.
+    res.on('error', () => {})
+  }
+
+  /** 102, 103 and the like. HTTP/1.0 has no such answers. */
+  inform(status: number, rawHeaders: readonly string[]): void {
+    if (this.#res.headersSent || this.#res.destroyed || this.#res.req.httpVersion === '1.0') return
+    this.#res.writeInformation(status, answerHeaders(rawHeaders, this.#target))
+  }
+
+  start(status: number, message: string | undefined, rawHeaders: readonly string[]): void {
+    this.status = status
+    const headers = answerHeaders(rawHeaders, this.#target)
+    this.#hasLength = headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'content-length')
+    this.#res.writeHead(status, message !== undefined && isReason(message) ? message : undefined, headers)
+    // SSE and long polls want the head now, not with the first event; what came with it goes out in one piece.
+    queueMicrotask(() => {
+      if (this.bytes === 0 && !this.#res.writableEnded && !this.#res.destroyed) this.#res.flushHeaders()
+    })
+  }
+
+  /** False: wait for the response's `drain`. */
+  write(chunk: Buffer): boolean {
+    this.bytes += chunk.length
+    return this.#res.write(chunk)
+  }
+
+  end(rawTrailers: readonly string[]): void {
+    if (rawTrailers.length > 0) this.#res.addTrailers(trailerHeaders(rawTrailers, this.#target))
+    this.#res.end()
+  }
+
+  /** A problem of its own while nothing was sent; a visible break afterwards. The first failure is the one that counts. */
+  fail(code: RelayErrorCode): void {
+    if (this.code !== undefined) return
+    this.code = code
+    if (this.#res.destroyed || this.#res.writableFinished) return
+    if (this.#res.headersSent) {
+      this.#cut()
+      return
+    }
+    const [status, title] = relayErrors[code]
+    const problem = (this.#target.problem ?? plainProblem)({ code, status, title })
+    this.status = status
+    sendProblem(this.#res, status, problem)
+  }
+
+  /** A body that only the end of the connection delimits would look whole after a FIN: reset it. */
+  #cut(): void {
+    const { socket } = this.#res
+    if (!this.#res.chunkedEncoding && !this.#hasLength && socket instanceof Socket) reset(socket)
+    this.#res.destroy()
+  }
+}
+
+/** Sends a whole problem answer. */
+export function sendProblem(res: http.ServerResponse, status: number, problem: RelayProblem): void {
+  res.writeHead(status, { ...problem.headers, 'Content-Length': Buffer.byteLength(problem.body) })
+  res.end(problem.body)
+}
+
+/** Closes with RST where there is one: TLS connections are cut without a close_notify instead. */
+export function reset(socket: Socket): void {
+  if (socket instanceof TLSSocket) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
+export function plainProblem(failure: { code: RelayErrorCode; status: number; title: string }): RelayProblem {
+  const { code, status, title } = failure
+  return {
+    headers: { 'Content-Type': 'application/problem+json' },
+    body: JSON.stringify({ type: 'about:blank', title, status, code }),
+  }
+}
+
+const isReason = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]+$/.test(text)

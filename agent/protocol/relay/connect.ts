@@ -1,0 +1,55 @@
+import net from 'node:net'
+import tls, { type ConnectionOptions } from 'node:tls'
+import { RelayFault } from './errors.ts'
+
+export interface ConnectOptions {
+  timeoutMs: number
+  /** TLS options by https origin. */
+  tls?: ((origin: string) => ConnectionOptions | undefined) | undefined
+}
+
+/** Called once: with a `RelayFault`, or with the socket when it stands. */
+export type Connected = (error: RelayFault | null, socket: net.Socket | null) => void
+
+/** Opens one connection. Destroying the returned socket gives up. */
+export type Connect = (origin: URL, halfOpen: boolean, done: Connected) => net.Socket
+
+/** Milliseconds of silence after which the kernel asks whether a peer is still there. */
+export const probeAfterMs = 30_000
+
+/** The one way to an upstream, for requests and for upgrades: TCP or TLS, without delay, with probes and a deadline. */
+export function connector(options: ConnectOptions): Connect {
+  return (origin, halfOpen, done) => {
+    const secure = origin.protocol === 'https:'
+    const host = origin.hostname.replace(/^\[|\]$/g, '')
+    const address = { host, port: Number(origin.port) || (secure ? 443 : 80), allowHalfOpen: halfOpen }
+    const socket = secure
+      ? tls.connect({ ...address, ...serverName(host), ALPNProtocols: ['http/1.1'], ...options.tls?.(origin.origin) })
+      : net.connect(address)
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, probeAfterMs)
+
+    const settle = (error: RelayFault | null) => {
+      clearTimeout(deadline)
+      socket.off('error', onError)
+      socket.off('close', onClose)
+      socket.off(secure ? 'secureConnect' : 'connect', onConnect)
+      if (error === null) return done(null, socket)
+      // An error may follow the one that was reported, or the destroy: it has nobody left to tell.
+      socket.on('error', () => {})
+      socket.destroy()
+      done(error, null)
+    }
+    const onError = (cause: Error) => settle(new RelayFault('upstream-unreachable', { cause }))
+    const onClose = () => settle(new RelayFault('upstream-unreachable'))
+    const onConnect = () => settle(null)
+    const deadline = setTimeout(() => settle(new RelayFault('connect-timeout')), options.timeoutMs)
+    socket.on('error', onError)
+    socket.on('close', onClose)
+    socket.on(secure ? 'secureConnect' : 'connect', onConnect)
+    return socket
+  }
+}
+
+/** A server name is a DNS name, never an address (RFC 6066 section 3). */
+const serverName = (host: string): { servername?: string } => (net.isIP(host) === 0 ? { servername: host } : {})

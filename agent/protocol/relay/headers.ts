@@ -1,0 +1,106 @@
+import type http from 'node:http'
+import { RelayFault } from './errors.ts'
+import type { RelayTarget } from './types.ts'
+
+/** Headers that speak of one connection only (RFC 9110 section 7.6.1), and those the relay frames anew. */
+const hopByHop: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+])
+
+/** Never dropped because a `Connection` header names them: they carry the message's meaning or its framing. */
+const endToEnd: ReadonlySet<string> = new Set(['host', 'content-length', 'content-type', 'set-cookie'])
+
+const isForwarded = (name: string): boolean =>
+  name === 'forwarded' || name === 'x-real-ip' || name.startsWith('x-forwarded-')
+
+/**
+ * The request's headers as the upstream gets them: flat `[name, value, …]`, duplicates and order kept.
+ * @throws RelayFault `bad-request` when the client sent two Host headers: they name two owners of one request.
+ */
+export function requestHeaders(req: http.IncomingMessage, target: RelayTarget): string[] {
+  const dropped = lowerCased([...(target.drop ?? []), ...Object.keys(target.headers)])
+  const named = connectionOptions(req.headers.connection)
+  const keepForwarded = target.forwarded === 'keep'
+  const kept: string[] = []
+  let hosts = 0
+  for (let i = 0; i < req.rawHeaders.length; i += 2) {
+    const original = req.rawHeaders[i] ?? ''
+    const name = original.toLowerCase()
+    if (name === 'host' && ++hosts > 1) throw new RelayFault('bad-request')
+    // A trailer section of a request is not relayed, so it must not be announced either.
+    if (hopByHop.has(name) || name === 'trailer' || dropped.has(name)) continue
+    if (named.has(name) || (!keepForwarded && isForwarded(name))) continue
+    kept.push(original, req.rawHeaders[i + 1] ?? '')
+  }
+  if (typeof target.forwarded === 'object') {
+    const { for: address, proto, host } = target.forwarded
+    kept.push('X-Forwarded-For', address, 'X-Forwarded-Proto', proto, 'X-Forwarded-Host', host)
+  }
+  for (const [name, value] of Object.entries(target.headers)) kept.push(name, value)
+  return kept
+}
+
+/** `headers` (flat) without the fields called `name` (lower case). */
+export function without(headers: readonly string[], name: string): string[] {
+  return headers.filter((_, i) => headers[i - (i % 2)]?.toLowerCase() !== name)
+}
+
+/** The answer's headers as the client gets them, flat, from the upstream's flat ones. */
+export function answerHeaders(raw: readonly string[], target: RelayTarget): string[] {
+  let connection: string | undefined
+  let chunked = false
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]?.toLowerCase()
+    if (name === 'connection') connection = connection === undefined ? raw[i + 1] : `${connection},${raw[i + 1]}`
+    else if (name === 'transfer-encoding') chunked = true
+  }
+  const named = connectionOptions(connection)
+  const replaced = target.answerHeaders ?? {}
+  const dropped = lowerCased(Object.keys(replaced))
+  const kept: string[] = []
+  for (let i = 0; i < raw.length; i += 2) {
+    const original = raw[i] ?? ''
+    const name = original.toLowerCase()
+    if (hopByHop.has(name) || named.has(name) || dropped.has(name)) continue
+    // A length beside chunks is a lie about one of them (RFC 9112 section 6.3): the chunks rule.
+    if (chunked && name === 'content-length') continue
+    const value = raw[i + 1] ?? ''
+    const passed = target.answerHeader === undefined ? value : target.answerHeader(name, value)
+    if (passed !== undefined) kept.push(original, passed)
+  }
+  for (const [name, value] of Object.entries(replaced)) kept.push(name, value)
+  return kept
+}
+
+/** Trailer fields that may be passed on: none that frames, routes or authenticates (RFC 9110 section 6.5.1). */
+export function trailerHeaders(raw: readonly string[], target: RelayTarget): [string, string][] {
+  const kept: [string, string][] = []
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]?.toLowerCase() ?? ''
+    if (hopByHop.has(name) || endToEnd.has(name)) continue
+    const value = raw[i + 1] ?? ''
+    const passed = target.answerHeader === undefined ? value : target.answerHeader(name, value)
+    if (passed !== undefined) kept.push([raw[i] ?? '', passed])
+  }
+  return kept
+}
+
+const nothing: ReadonlySet<string> = new Set()
+
+function lowerCased(names: readonly string[]): ReadonlySet<string> {
+  return names.length === 0 ? nothing : new Set(names.map(name => name.toLowerCase()))
+}
+
+function connectionOptions(value: string | undefined): ReadonlySet<string> {
+  if (value === undefined || value === 'keep-alive' || value === 'close') return nothing
+  const names = value.split(',').map(name => name.trim().toLowerCase())
+  return new Set(names.filter(name => name !== '' && !endToEnd.has(name)))
+}

@@ -1,0 +1,5 @@
+export { type RelayErrorCode, relayErrors } from './errors.ts'
+export { refuseUpgrade } from './refuse.ts'
+export { createRelay } from './relay.ts'
+export { relayServerOptions } from './server-options.ts'
+export type { Relay, RelayFailure, RelayOptions, RelayProblem, RelayResult, RelayTarget } from './types.ts'

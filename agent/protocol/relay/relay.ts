@@ -1,0 +1,85 @@
+import type http from 'node:http'
+import { Answer } from './answer.ts'
+import { connector } from './connect.ts'
+import { codeOf, type RelayErrorCode } from './errors.ts'
+import { type Exchange, untilClosed } from './exchange.ts'
+import { HttpExchange } from './http.ts'
+import { createPool } from './pool.ts'
+import { isStreamed, StreamedExchange } from './streamed.ts'
+import type { Relay, RelayOptions, RelayResult, RelayTarget } from './types.ts'
+import { isWebSocketUpgrade, UpgradeExchange } from './upgrade.ts'
+
+/** A relay with its own pool of upstream connections, to be closed with it. */
+export function createRelay(options: RelayOptions = {}): Relay {
+  const connect = connector({ timeoutMs: options.connectTimeoutMs ?? 5_000, tls: options.tls })
+  const keepAliveMs = options.keepAliveMs ?? 4_000
+  const pools = { kept: createPool(connect, keepAliveMs), fresh: createPool(connect, keepAliveMs) }
+  const maxExchanges = options.maxExchanges ?? 20_000
+  const live = new Set<Pick<Exchange, 'stop'>>()
+  const deferred = new WeakSet<http.IncomingMessage>()
+  let closed = false
+
+  /** Why a request is not even tried. */
+  const refusal = (target: RelayTarget): RelayErrorCode | undefined => {
+    if (closed || target.signal?.aborted) return 'closed'
+    if (live.size >= maxExchanges) return 'overloaded'
+    return target.path.startsWith('/') ? undefined : 'bad-request'
+  }
+
+  const whileLive = async (exchange: Pick<Exchange, 'stop'>, run: Promise<RelayResult>): Promise<RelayResult> => {
+    live.add(exchange)
+    const result = await run
+    live.delete(exchange)
+    return result
+  }
+
+  return {
+    http(req, res, target) {
+      const answer = new Answer(res, target)
+      const code = refusal(target) ?? (isRelayed(req) ? undefined : 'method-not-allowed')
+      const exchange = code === undefined ? compose(req, res, answer, target) : refused(answer, code)
+      return whileLive(exchange, untilClosed(exchange, req, res, target.signal))
+    },
+    async upgrade(req, socket, head, target) {
+      const exchange = new UpgradeExchange(connect, req, socket, head, target)
+      const code = refusal(target) ?? (isWebSocketUpgrade(req) ? undefined : 'upgrade-unsupported')
+      const onAbort = () => exchange.stop('closed')
+      target.signal?.addEventListener('abort', onAbort)
+      const result = await whileLive(exchange, exchange.run(code))
+      target.signal?.removeEventListener('abort', onAbort)
+      return result
+    },
+    deferContinue(server, isRelayed) {
+      server.on('checkContinue', (req: http.IncomingMessage, res: http.ServerResponse) => {
+        if (isRelayed(req)) deferred.add(req)
+        else res.writeContinue()
+        server.emit('request', req, res)
+      })
+    },
+    async close() {
+      closed = true
+      for (const exchange of live) exchange.stop('closed')
+      await Promise.all([pools.kept.destroy(), pools.fresh.destroy()])
+    },
+  }
+
+  function compose(req: http.IncomingMessage, res: http.ServerResponse, answer: Answer, target: RelayTarget): Exchange {
+    try {
+      if (!isStreamed(req)) return new HttpExchange(pools, req, res, answer, target)
+      return new StreamedExchange(connect, req, res, answer, target, deferred.has(req))
+    } catch (error) {
+      return refused(answer, codeOf(error))
+    }
+  }
+}
+
+/** TRACE would echo the credentials that this hop adds; CONNECT is a tunnel. */
+const isRelayed = (req: http.IncomingMessage): boolean => req.method !== 'TRACE' && req.method !== 'CONNECT'
+
+function refused(answer: Answer, code: RelayErrorCode): Exchange {
+  return {
+    start: () => answer.fail(code),
+    stop: reason => answer.fail(reason),
+    result: () => ({ status: answer.status, code: answer.code ?? code, bytesIn: 0, bytesOut: answer.bytes }),
+  }
+}
