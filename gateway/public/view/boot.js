@@ -42,3 +42,5 @@ function giveUp() {
   button.hidden = false
   button.addEventListener('click', () => location.reload())
 }
+
+export {} // a module, for `await` at the top

@@ -44,7 +44,7 @@ export function openSession({ container, url, options, onClipboard }, told) {
     open = false
     told.closed()
   })
-  rfb.addEventListener('clipboard', event => onClipboard(event.detail.text))
+  rfb.addEventListener('clipboard', (/** @type {CustomEvent} */ event) => onClipboard(event.detail.text))
   // Runtimes have no VNC password: the gateway is the door. A server that asks for one is not ours.
   rfb.addEventListener('credentialsrequired', () => told.closed())
 

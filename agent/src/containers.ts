@@ -1,0 +1,102 @@
+import type { StartCommand } from '@porthole/protocol'
+import { parseEnvList, reservedBrowserEnv, viewUrlUnder } from './browser-env.ts'
+import type { Config, ContainerDefaults } from './config.ts'
+import type { Container, ContainerRequest } from './engine/engine.ts'
+import { browserProfile } from './engine/seccomp.ts'
+import { containerLabels } from './labels.ts'
+import { secretsIn } from './masking.ts'
+import { AgentError } from './problems.ts'
+
+/** Where the profile is expected when a recipe mounts none (PARITY B9). */
+const defaultDataDir = '/data'
+const keyName = 'PORTHOLE_KEY'
+/** Ours alone: a request's value for one of them has no effect, even where the agent sets none. */
+const reservedNames = [
+  'BROWSER_ENABLE_UI',
+  'BROWSER_DATA_DIR',
+  'BROWSER_USE_RPC_HOST',
+  'BROWSER_USE_RPC_PORT',
+  'BROWSER_VIEW_URL',
+  keyName,
+]
+
+export const containerName = (defaults: Pick<ContainerDefaults, 'containerPrefix'>, ownerHash: string): string =>
+  `${defaults.containerPrefix}${ownerHash}`
+
+export const volumeName = (defaults: Pick<ContainerDefaults, 'volumePrefix'>, ownerHash: string): string =>
+  `${defaults.volumePrefix}${ownerHash}`
+
+/** A start as asked for, on this host. */
+export type Order = {
+  hostId: string
+  id: string
+  command: StartCommand
+  /** The key that a keyed container checks. */
+  key: string
+}
+
+/** What the engine is asked for. Secrets go into the environment and nowhere else. */
+export const containerRequest = (
+  { hostId, id, command, key }: Order,
+  defaults: ContainerDefaults,
+  reach: Config['reach'],
+): ContainerRequest => {
+  const { recipe, ownerHash } = command
+  return {
+    name: containerName(defaults, ownerHash),
+    image: recipe.image ?? defaults.image,
+    ...(recipe.entrypoint ? { entrypoint: recipe.entrypoint } : {}),
+    ...(recipe.command ? { command: recipe.command } : {}),
+    ...(recipe.workingDir ? { workingDir: recipe.workingDir } : {}),
+    env: containerEnv(command, key, defaults),
+    labels: containerLabels(hostId, id, command),
+    network: defaults.network,
+    volumes: recipe.volumePath === null ? [] : [{ name: volumeName(defaults, ownerHash), path: recipe.volumePath }],
+    tmpfs: recipe.tmpfs,
+    readOnlyRoot: recipe.readOnlyRoot,
+    shmBytes: recipe.shmBytes,
+    memoryBytes: recipe.memoryBytes,
+    cpus: recipe.cpus,
+    pids: recipe.pids,
+    seccomp: recipe.seccomp === 'default' ? 'default' : { profile: browserProfile },
+    publish: reach === 'published' ? [...new Set(Object.values(recipe.ports))] : [],
+  }
+}
+
+/** Later wins: the host's model settings, the recipe, the request, and what no request may change. */
+const containerEnv = (command: StartCommand, key: string, defaults: ContainerDefaults): Record<string, string> => {
+  const { recipe, ownerHash } = command
+  const asked = { ...defaults.modelEnv, ...recipe.env, ...command.env }
+  const viewUrl = command.viewUrl ?? viewUrlUnder(defaults.viewBase, ownerHash)
+  return {
+    ...Object.fromEntries(Object.entries(asked).filter(([name]) => !reservedNames.includes(name))),
+    ...reservedBrowserEnv(defaults.enableUi, recipe.volumePath ?? defaultDataDir, viewUrl),
+    ...(recipe.keyed ? { [keyName]: key } : {}),
+  }
+}
+
+/** Values of a request that must not come back in a log tail or an error. */
+export const secretsOf = ({ command, key }: Order, defaults: ContainerDefaults): string[] => {
+  const given = { ...defaults.modelEnv, ...command.recipe.env, ...command.env, [keyName]: key }
+  return secretsIn(given, [keyName, 'OPENAI_API_KEY'])
+}
+
+/** The key a container was made with, read back from the engine. */
+export const keyOf = (container: Pick<Container, 'env'>): string | undefined =>
+  parseEnvList(container.env).get(keyName) ?? undefined
+
+/** `http://host:port` of one of a container's ports as this agent reaches it; undefined while it has no address. */
+export const originOf = (container: Container, port: number, reach: Config['reach']): string | undefined => {
+  if (reach === 'published') {
+    const hostPort = container.published[port]
+    return hostPort === undefined ? undefined : `http://127.0.0.1:${hostPort}`
+  }
+  return container.address === undefined ? undefined : `http://${container.address}:${port}`
+}
+
+/** The container port that a name stands for. */
+export const portOf = (ports: Readonly<Record<string, number>>, name: string): number => {
+  const port = Object.hasOwn(ports, name) ? ports[name] : undefined
+  if (port === undefined) throw new AgentError('not-found', { detail: 'the runtime has no port of that name' })
+  return port
+}

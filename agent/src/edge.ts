@@ -1,0 +1,129 @@
+import type http from 'node:http'
+import type { Duplex } from 'node:stream'
+import { accessHeader, hopHeader, keyHeader, problemHeader } from '@porthole/protocol'
+import { type Relay, type RelayResult, type RelayTarget, refuseUpgrade } from '@porthole/protocol/relay'
+import type { Logger } from 'pino'
+import type { Addresses, Reachable } from './addresses.ts'
+import type { GatewayTokens } from './gateway-tokens.ts'
+import { stale } from './generations.ts'
+import { AgentError, problemOf, toAgentError } from './problems.ts'
+
+/** Edge traffic: from the gateway to a port of a container. Neither method rejects. */
+export type Edge = {
+  http(req: http.IncomingMessage, res: http.ServerResponse): Promise<void>
+  upgrade(req: http.IncomingMessage, socket: Duplex, head: Buffer): Promise<void>
+}
+
+export const edgePrefix = '/edge/'
+const ownHeaders = 'x-porthole-'
+/** Read as it came: nothing in the path is decoded or normalised, so it can't turn into another runtime's. */
+const route = /^\/edge\/(rt_[0-9A-HJKMNP-TV-Z]{26})\/([1-9]\d{0,15})\/([a-z][a-z0-9-]{0,30})(\/.*)?$/s
+
+type Way = { runtimeId: string; generation: number; port: string; path: string }
+
+export const createEdge = (deps: {
+  tokens: Pick<GatewayTokens, 'hop'>
+  addresses: Pick<Addresses, 'find' | 'suspect'>
+  relay: Pick<Relay, 'http' | 'upgrade'>
+  log: Logger
+}): Edge => {
+  const { tokens, addresses, relay, log } = deps
+
+  /** Who may go where, decided anew for every request and upgrade. */
+  const admit = async (req: http.IncomingMessage): Promise<{ way: Way; target: RelayTarget }> => {
+    const way = parse(req.url ?? '')
+    const token = req.headers[hopHeader]
+    const hop = await tokens.hop(typeof token === 'string' ? token : undefined)
+    if (hop.runtimeId !== way.runtimeId || hop.generation !== way.generation) throw new AgentError('unauthorized')
+    const { origins, key, ended } = await ofGeneration(way)
+    const origin = Object.hasOwn(origins, way.port) ? origins[way.port] : undefined
+    if (origin === undefined) throw new AgentError('not-found', { detail: 'the runtime has no port of that name' })
+    const target: RelayTarget = {
+      origin,
+      path: way.path,
+      headers: {
+        host: new URL(origin).host,
+        [accessHeader]: hop.access,
+        ...(key === undefined ? {} : { [keyHeader]: key }),
+      },
+      drop: Object.keys(req.headers).filter(name => name.startsWith(ownHeaders)),
+      forwarded: 'keep',
+      answerHeader: (name, value) => (name.startsWith(ownHeaders) ? undefined : value),
+      signal: ended,
+      problem: ({ title }) => answerOf(new AgentError('port-unreachable', { detail: title })),
+    }
+    return { way, target }
+  }
+
+  /** What is remembered may be the generation before this one. */
+  const ofGeneration = async ({ runtimeId, generation }: Way): Promise<Reachable> => {
+    const remembered = await addresses.find(runtimeId)
+    if (remembered.recorded.generation === generation) return remembered
+    addresses.suspect(runtimeId)
+    const found = await addresses.find(runtimeId)
+    if (found.recorded.generation !== generation) throw stale()
+    return found
+  }
+
+  const settle = (way: Way, result: RelayResult, startedAt: number, kind: 'request' | 'socket'): void => {
+    if (result.code === 'upstream-unreachable' || result.code === 'connect-timeout') addresses.suspect(way.runtimeId)
+    const { runtimeId: runtime, generation, port } = way
+    const ms = Math.round(performance.now() - startedAt)
+    log.debug({ runtime, generation, port, kind, ms, ...result }, 'edge')
+  }
+
+  const refuse = (error: unknown): AgentError => {
+    const problem = toAgentError(error)
+    if (problem.code === 'internal') log.error({ err: error }, 'edge failed')
+    else log.debug({ code: problem.code }, 'edge refused')
+    return problem
+  }
+
+  return {
+    http: async (req, res) => {
+      const startedAt = performance.now()
+      try {
+        const { way, target } = await admit(req)
+        settle(way, await relay.http(req, res, target), startedAt, 'request')
+      } catch (error) {
+        const { headers, body, status } = answerOf(refuse(error))
+        if (res.headersSent) res.destroy()
+        // The body that may still be coming is not read: the connection can't be used again.
+        else res.writeHead(status, { ...headers, connection: 'close' }).end(body)
+      }
+    },
+    upgrade: async (req, socket, head) => {
+      const startedAt = performance.now()
+      // Until the relay takes over, a reset by the client must not end the process.
+      const onError = () => socket.destroy()
+      socket.on('error', onError)
+      try {
+        const { way, target } = await admit(req)
+        socket.off('error', onError)
+        settle(way, await relay.upgrade(req, socket, head, target), startedAt, 'socket')
+      } catch (error) {
+        const { status, ...answer } = answerOf(refuse(error))
+        if (!socket.destroyed) refuseUpgrade(req, socket, status, answer)
+      }
+    },
+  }
+}
+
+const parse = (url: string): Way => {
+  const [pathname = '', ...query] = url.split('?')
+  const match = route.exec(pathname)
+  if (!match?.[1] || !match[2] || !match[3])
+    throw new AgentError('not-found', { detail: 'there is no such edge route' })
+  const search = query.length === 0 ? '' : `?${query.join('?')}`
+  return { runtimeId: match[1], generation: Number(match[2]), port: match[3], path: `${match[4] ?? '/'}${search}` }
+}
+
+/** A problem of the agent's own, marked as one. */
+const answerOf = (error: AgentError): { status: number; headers: Record<string, string>; body: string } => {
+  const problem = problemOf(error)
+  return {
+    status: problem.status,
+    headers: { 'content-type': 'application/problem+json', [problemHeader]: error.code },
+    body: JSON.stringify(problem),
+  }
+}

@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import type { ContainerChange, ContainerRequest, Engine } from './engine.ts'
+import { EngineRefused, EngineUnavailable } from './errors.ts'
+
+export type EngineBench = {
+  engine: Engine
+  /** The same engine, unreachable. */
+  down: Engine
+  /** An image that is there, and how to have its container run on, or write lines and end. */
+  image: string
+  runOn: Pick<ContainerRequest, 'entrypoint' | 'command'>
+  writeAndEnd: (lines: readonly string[], exitCode: number) => Pick<ContainerRequest, 'entrypoint' | 'command'>
+  /** A network of this run's own; the caller removes it. */
+  network: string
+  /** Deadline of one case, in milliseconds. */
+  timeout: number
+}
+
+/** What every engine must do. Names are unique to the run, and everything made is removed. */
+export const engineCases = (make: () => Promise<EngineBench>): void => {
+  const run = randomBytes(4).toString('hex')
+  const label = { 'porthole.test': run }
+  const until = async <T>(read: () => Promise<T | undefined>, signal: AbortSignal): Promise<T> => {
+    for (;;) {
+      signal.throwIfAborted()
+      const value = await read()
+      if (value !== undefined) return value
+    }
+  }
+  const request = (bench: EngineBench, name: string, more: Partial<ContainerRequest>): ContainerRequest => ({
+    name: `porthole-test-${run}-${name}`,
+    image: bench.image,
+    env: { GREETING: 'a=b c' },
+    labels: label,
+    network: bench.network,
+    volumes: [],
+    tmpfs: {},
+    readOnlyRoot: false,
+    shmBytes: 2 ** 26,
+    memoryBytes: 2 ** 27,
+    cpus: 0.5,
+    pids: 64,
+    seccomp: 'default',
+    publish: [],
+    ...bench.runOn,
+    ...more,
+  })
+  const made = async (bench: EngineBench, name: string, more: Partial<ContainerRequest> = {}): Promise<string> => {
+    await bench.engine.ensureNetwork(bench.network, label)
+    return bench.engine.create(request(bench, name, more))
+  }
+  const engineTest = (name: string, body: (bench: EngineBench, signal: AbortSignal) => Promise<void>) =>
+    test(name, async t => {
+      const bench = await make()
+      const signal = AbortSignal.any([t.signal, AbortSignal.timeout(bench.timeout)])
+      try {
+        await body(bench, signal)
+      } finally {
+        for (const { id } of await bench.engine.list(label)) await bench.engine.remove(id)
+      }
+    })
+
+  engineTest('an engine tells its version, size and images', async ({ engine, image }) => {
+    const info = await engine.info()
+    assert.ok(info.version !== '' && info.cpus > 0 && info.memoryBytes > 0)
+    assert.ok((await engine.images()).includes(image))
+    assert.equal(await engine.hasImage(image), true)
+    assert.equal(await engine.hasImage('porthole-test/no-such-image:1'), false)
+  })
+
+  engineTest('what does not exist is undefined, and removing it succeeds', async ({ engine }) => {
+    assert.equal(await engine.inspect('porthole-test-none'), undefined)
+    assert.equal(await engine.inspectVolume('porthole-test-none'), undefined)
+    assert.equal(await engine.logs('porthole-test-none', 10), undefined)
+    await engine.remove('porthole-test-none')
+    await engine.removeVolume('porthole-test-none')
+    await engine.stop('porthole-test-none', 1)
+  })
+
+  engineTest('an engine that does not answer is unavailable, never empty', async ({ down }) => {
+    await assert.rejects(down.info(), EngineUnavailable)
+    await assert.rejects(down.inspect('porthole-test-none'), EngineUnavailable)
+    await assert.rejects(down.inspectVolume('porthole-test-none'), EngineUnavailable)
+    await assert.rejects(down.list(label), EngineUnavailable)
+    await assert.rejects(down.remove('porthole-test-none'), EngineUnavailable)
+    await assert.rejects(down.hasImage('porthole-test-none'), EngineUnavailable)
+    await assert.rejects(
+      down.watch(
+        label,
+        () => undefined,
+        () => undefined,
+        AbortSignal.timeout(5000),
+      ),
+      EngineUnavailable,
+    )
+  })
+
+  engineTest('a container runs with its labels, environment and address until it is removed', async bench => {
+    const { engine } = bench
+    const id = await made(bench, 'life')
+    assert.equal((await engine.inspect(id))?.status, 'created')
+    await engine.start(id)
+    const container = await engine.inspect(id)
+    assert.equal(container?.status, 'running')
+    assert.equal(container.name, `porthole-test-${run}-life`)
+    assert.equal(container.labels['porthole.test'], run)
+    assert.ok(container.env.includes('GREETING=a=b c'))
+    assert.match(container.address ?? '', /^\d+\.\d+\.\d+\.\d+$/)
+    assert.equal((await engine.inspect(container.name))?.id, id)
+    assert.deepEqual(
+      (await engine.list(label)).map(one => [one.id, one.status]),
+      [[id, 'running']],
+    )
+    assert.deepEqual(await engine.list({ ...label, other: 'x' }), [])
+    await engine.stop(id, 1)
+    await engine.stop(id, 1)
+    const stopped = (await engine.list(label))[0]
+    assert.equal(stopped?.status, 'exited')
+    assert.equal(typeof stopped.exitCode, 'number')
+    await engine.remove(id)
+    await engine.remove(id)
+    assert.equal(await engine.inspect(id), undefined)
+  })
+
+  engineTest('a name can be used once', async bench => {
+    await made(bench, 'twice')
+    await assert.rejects(
+      made(bench, 'twice'),
+      (error: unknown) => error instanceof EngineRefused && error.status === 409,
+    )
+  })
+
+  engineTest('a container of an image that is not there is refused', async bench => {
+    await assert.rejects(
+      made(bench, 'no-image', { image: 'porthole-test/no-such-image:1' }),
+      (error: unknown) => error instanceof EngineRefused && error.status === 404,
+    )
+  })
+
+  engineTest('waiting gives the exit code, and the log is kept', async (bench, signal) => {
+    const { engine } = bench
+    const id = await made(bench, 'ends', bench.writeAndEnd(['one', 'two', 'three'], 7))
+    await engine.start(id)
+    assert.equal(await engine.waitForExit(id, signal), 7)
+    assert.equal(await engine.waitForExit(id, signal), 7)
+    assert.equal((await engine.inspect(id))?.exitCode, 7)
+    assert.equal((await engine.list(label))[0]?.exitCode, 7)
+    assert.equal(await engine.logs(id, 2), 'two\nthree\n')
+  })
+
+  engineTest('waiting ends when it is aborted', async bench => {
+    const id = await made(bench, 'waits')
+    await bench.engine.start(id)
+    const abort = new AbortController()
+    const waiting = bench.engine.waitForExit(id, abort.signal)
+    abort.abort()
+    await assert.rejects(waiting, EngineUnavailable)
+  })
+
+  engineTest('a paused container goes on where it was', async bench => {
+    const { engine } = bench
+    const id = await made(bench, 'pauses')
+    await engine.start(id)
+    await engine.pause(id)
+    assert.equal((await engine.inspect(id))?.status, 'paused')
+    await engine.unpause(id)
+    assert.equal((await engine.inspect(id))?.status, 'running')
+  })
+
+  engineTest('a volume keeps its first labels and is removed once unused', async bench => {
+    const { engine } = bench
+    const volume = `porthole-test-volume-${run}`
+    try {
+      assert.equal((await engine.ensureVolume(volume, label))['porthole.test'], run)
+      assert.equal((await engine.ensureVolume(volume, { 'porthole.test': 'other' }))['porthole.test'], run)
+      const id = await made(bench, 'has-volume', { volumes: [{ name: volume, path: '/data' }] })
+      await assert.rejects(
+        engine.removeVolume(volume),
+        (error: unknown) => error instanceof EngineRefused && error.status === 409,
+      )
+      await engine.remove(id)
+      assert.equal((await engine.inspectVolume(volume))?.['porthole.test'], run)
+    } finally {
+      await engine.removeVolume(volume)
+    }
+    assert.equal(await engine.inspectVolume(volume), undefined)
+  })
+
+  engineTest('starting and ending are told as they happen', async (bench, signal) => {
+    const { engine } = bench
+    const id = await made(bench, 'told')
+    const seen: ContainerChange[] = []
+    const stop = new AbortController()
+    const open = Promise.withResolvers<void>()
+    const watching = engine.watch(label, open.resolve, change => seen.push(change), stop.signal)
+    await open.promise
+    await engine.start(id)
+    await engine.remove(id)
+    const actions = ['start', 'die', 'destroy']
+    const told = () => actions.filter(action => seen.some(one => one.id === id && one.action === action))
+    await until(async () => {
+      await engine.inspect(id)
+      return told().length === actions.length ? true : undefined
+    }, signal)
+    stop.abort()
+    await assert.rejects(watching, EngineUnavailable)
+    assert.ok(seen.every(change => change.labels['porthole.test'] === run))
+  })
+}

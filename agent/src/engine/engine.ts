@@ -1,0 +1,112 @@
+/**
+ * What the agent asks of a container engine. Two rooms implement it, `docker.ts` and `fake.ts`, and both pass
+ * `engine-cases.ts`.
+ *
+ * Every method ends within a deadline of its own and throws `EngineUnavailable` (no answer) or `EngineRefused` (an
+ * answer that is an error). Where something can be absent, `undefined` means that the engine said so; a fault never
+ * reads as absence. Removing what is already gone succeeds.
+ */
+export interface Engine {
+  info(): Promise<EngineInfo>
+  /** Every tag on the host, such as `browser-use-browser-runtime:latest`. */
+  images(): Promise<string[]>
+  hasImage(reference: string): Promise<boolean>
+  /** Fetches an image from its registry; ends early when `signal` is aborted. */
+  pull(reference: string, signal: AbortSignal): Promise<void>
+  /**
+   * A bridge network without traffic between its containers. Refused when one of that name allows such traffic, or is
+   * there twice and not ours (by `labels`) to remove.
+   */
+  ensureNetwork(name: string, labels: Labels): Promise<void>
+  /** Makes the volume when there is none of that name; gives the labels of the one that is there in the end. */
+  ensureVolume(name: string, labels: Labels): Promise<Labels>
+  /** A volume's labels. */
+  inspectVolume(name: string): Promise<Labels | undefined>
+  removeVolume(name: string): Promise<void>
+  /** Makes a container and gives its id. A name in use is `EngineRefused` with status 409. */
+  create(request: ContainerRequest): Promise<string>
+  start(id: string): Promise<void>
+  inspect(id: string): Promise<Container | undefined>
+  /** All containers, running or not, that carry every given label. */
+  list(labels: Labels): Promise<ContainerSummary[]>
+  /** TERM, then KILL after `seconds`. A container that is not running, or gone, is a success. */
+  stop(id: string, seconds: number): Promise<void>
+  /** Removes the container in any state, with its anonymous volumes. */
+  remove(id: string): Promise<void>
+  pause(id: string): Promise<void>
+  unpause(id: string): Promise<void>
+  /** The last `lines` lines of standard output and error together, or undefined when the container is gone. */
+  logs(id: string, lines: number): Promise<string | undefined>
+  /** Resolves with the exit code once the container has ended; has no deadline but `signal`. */
+  waitForExit(id: string, signal: AbortSignal): Promise<number>
+  /**
+   * Calls `onChange` whenever a container with these labels starts, ends, pauses or goes. Resolves when the engine
+   * ends the stream, rejects when it can't be had, breaks or is aborted; `onOpen` is called once events will come.
+   */
+  watch(
+    labels: Labels,
+    onOpen: () => void,
+    onChange: (change: ContainerChange) => void,
+    signal: AbortSignal,
+  ): Promise<void>
+}
+
+export type Labels = Readonly<Record<string, string>>
+
+export type EngineInfo = {
+  version: string
+  os: string
+  arch: string
+  cpus: number
+  memoryBytes: number
+}
+
+/** As Docker calls them. */
+export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead'
+
+export type ContainerSummary = {
+  id: string
+  name: string
+  labels: Labels
+  status: ContainerStatus
+  /** Only when it has ended. */
+  exitCode?: number
+}
+
+export type Container = ContainerSummary & {
+  /** `Config.Env` as Docker gives it. */
+  env: readonly string[]
+  /** Address on its network, when it has one. */
+  address?: string
+  /** Container port → port on the host's loopback, for those that are published. */
+  published: Readonly<Record<number, number>>
+}
+
+export type ContainerChange = {
+  id: string
+  action: 'start' | 'die' | 'pause' | 'unpause' | 'destroy'
+  labels: Labels
+}
+
+/** Everything a container is made from. Sizes are bytes. */
+export type ContainerRequest = {
+  name: string
+  image: string
+  entrypoint?: readonly string[]
+  command?: readonly string[]
+  workingDir?: string
+  env: Readonly<Record<string, string>>
+  labels: Labels
+  network: string
+  volumes: readonly { name: string; path: string }[]
+  tmpfs: Readonly<Record<string, number>>
+  readOnlyRoot: boolean
+  shmBytes: number
+  memoryBytes: number
+  cpus: number
+  pids: number
+  /** Docker's own default profile, or the JSON text of another. */
+  seccomp: 'default' | { profile: string }
+  /** Container ports to publish on the host's loopback, on ports that the engine picks. */
+  publish: readonly number[]
+}

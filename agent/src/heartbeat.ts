@@ -1,0 +1,111 @@
+import { EventEmitter, once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { heartbeatAnswer, heartbeatAudience, heartbeatPath, maxLifetimeSeconds } from '@porthole/protocol'
+import { type CryptoKey, SignJWT } from 'jose'
+import type { Logger } from 'pino'
+import type { Inventory } from './inventory.ts'
+
+/** Milliseconds. A failed one is repeated sooner: the gateway takes 20 s of silence for an outage. */
+const usualMs = 5000
+const retryMs = 2000
+const tryMs = 5000
+const soonestMs = 200
+const latestMs = 60_000
+
+/** Tells the gateway how this host is, for as long as it lives. */
+export type Heartbeats = {
+  /** Until aborted. Failures are logged when they change, and tried again. */
+  run(signal: AbortSignal): Promise<void>
+  /** Brings the next one forward, because something has ended. */
+  nudge(): void
+}
+
+export const createHeartbeats = (deps: {
+  gatewayUrl: string
+  hostId: string
+  privateKey: CryptoKey
+  inventory: Inventory
+  log: Logger
+  fetch?: typeof fetch
+  /** 0 to 1. */
+  random?: () => number
+}): Heartbeats => {
+  const { gatewayUrl, hostId, privateKey, inventory, log } = deps
+  const send = deps.fetch ?? fetch
+  const random = deps.random ?? Math.random
+  const nudges = new EventEmitter<{ nudge: [] }>()
+  let failure: string | undefined
+
+  const beat = async (signal: AbortSignal): Promise<number> => {
+    const token = await new SignJWT()
+      .setProtectedHeader({ alg: 'EdDSA' })
+      .setIssuer(hostId)
+      .setAudience(heartbeatAudience)
+      .setIssuedAt()
+      .setExpirationTime(`${maxLifetimeSeconds}s`)
+      .sign(privateKey)
+    const answer = await send(`${gatewayUrl}${heartbeatPath(hostId)}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+      body: JSON.stringify(await inventory.take()),
+      redirect: 'error',
+      signal: AbortSignal.any([signal, AbortSignal.timeout(tryMs)]),
+    })
+    if (!answer.ok) {
+      await answer.body?.cancel()
+      throw new Error(refusal(answer.status))
+    }
+    return heartbeatAnswer.parse(await answer.json()).nextMs
+  }
+
+  /** Milliseconds until the next one. */
+  const beatOnce = async (signal: AbortSignal): Promise<number> => {
+    try {
+      const nextMs = await beat(signal)
+      if (failure !== undefined) log.info({ host: hostId }, 'gateway takes heartbeats again')
+      failure = undefined
+      return Math.min(Math.max(nextMs, soonestMs), latestMs)
+    } catch (error) {
+      if (signal.aborted) return usualMs
+      const why = describe(error)
+      if (why !== failure) log.warn({ host: hostId, gateway: gatewayUrl, failure: why }, 'heartbeat failed')
+      failure = why
+      return retryMs
+    }
+  }
+
+  /** A tenth either way, so that the hosts of a fleet don't beat as one. */
+  const jittered = (ms: number): number => ms * (0.9 + 0.2 * random())
+
+  const pause = async (ms: number, signal: AbortSignal): Promise<void> => {
+    const over = new AbortController()
+    const both = AbortSignal.any([signal, over.signal])
+    const waits = [sleep(ms, undefined, { signal: both }), once(nudges, 'nudge', { signal: both })]
+    await Promise.race(waits).catch(() => undefined)
+    over.abort()
+    await Promise.allSettled(waits)
+  }
+
+  return {
+    nudge: () => nudges.emit('nudge'),
+    run: async signal => {
+      while (!signal.aborted) {
+        const startedAt = performance.now()
+        const next = jittered(await beatOnce(signal))
+        await pause(next, signal)
+        const rest = soonestMs - (performance.now() - startedAt)
+        if (rest > 0) await pause(rest, signal)
+      }
+    },
+  }
+}
+
+const refusal = (status: number): string =>
+  status === 401 || status === 403 || status === 404 || status === 410
+    ? `the gateway does not know this host (status ${status}); join it again with a new PORTHOLE_JOIN_TOKEN`
+    : `status ${status}`
+
+const describe = (error: unknown): string => {
+  if (!(error instanceof Error)) return 'no answer'
+  return error.cause instanceof Error ? error.cause.message : error.message
+}

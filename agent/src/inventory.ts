@@ -1,0 +1,74 @@
+import { cpus, loadavg, totalmem } from 'node:os'
+import type { Heartbeat, RuntimeFacts } from '@porthole/protocol'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import type { Engine, EngineInfo } from './engine/engine.ts'
+
+/** Milliseconds for which the engine's own facts are taken as still true; they cost it more than a list. */
+const factsMs = 30_000
+const maxImages = 1000
+
+/** What a host tells of itself. Never rejects: what can't be read is told as such. */
+export type Inventory = { take(): Promise<Heartbeat> }
+
+type EngineFacts = { info: EngineInfo; images: string[]; readAt: number }
+
+/**
+ * @param now milliseconds of any clock that only moves forward
+ */
+export const createInventory = (deps: {
+  engine: Pick<Engine, 'info' | 'images'>
+  list: () => Promise<RuntimeFacts[]>
+  config: Pick<Config, 'slots' | 'memoryReserveBytes'>
+  log: Logger
+  now?: () => number
+}): Inventory => {
+  const { engine, config, log } = deps
+  const now = deps.now ?? (() => performance.now())
+  let known: EngineFacts | undefined
+  let isReadable = true
+
+  const engineFacts = async (): Promise<EngineFacts> => {
+    if (known && now() - known.readAt < factsMs) return known
+    const [info, images] = await Promise.all([engine.info(), engine.images()])
+    known = { info, images, readAt: now() }
+    return known
+  }
+
+  /** Null when the engine can't be read: a fault is not an empty host. */
+  const read = async (): Promise<RuntimeFacts[] | null> => {
+    try {
+      const [runtimes] = await Promise.all([deps.list(), engineFacts()])
+      if (!isReadable) log.info('engine can be read again')
+      isReadable = true
+      return runtimes
+    } catch (err) {
+      if (isReadable) log.error({ err }, 'engine can not be read')
+      isReadable = false
+      return null
+    }
+  }
+
+  return {
+    take: async (): Promise<Heartbeat> => {
+      const runtimes = await read()
+      const info = known?.info
+      return {
+        capacity: {
+          memoryBytes: Math.max(0, (info?.memoryBytes ?? totalmem()) - config.memoryReserveBytes),
+          cpuMillis: (info?.cpus ?? cpus().length) * 1000,
+          slots: config.slots,
+          gpus: 0,
+        },
+        load: loadavg()[0] ?? 0,
+        engineVersion: info?.version ?? 'unknown',
+        images: known?.images.slice(0, maxImages) ?? [],
+        labels: labelsOf(info),
+        runtimes,
+      }
+    },
+  }
+}
+
+const labelsOf = (info: EngineInfo | undefined): Record<string, string> =>
+  info ? { os: info.os, arch: info.arch } : {}

@@ -1,0 +1,104 @@
+import { generation, ownerHash, portName, portNumber, runtimeId, type StartCommand } from '@porthole/protocol'
+import { z } from 'zod'
+import type { Labels } from './engine/engine.ts'
+
+/**
+ * Docker's labels are the agent's memory. The `browser_use` ones are those of the single-host program (PARITY B7), so
+ * that whatever looks for its containers finds ours.
+ */
+const names = {
+  runtime: 'porthole.runtime',
+  tenant: 'porthole.tenant',
+  host: 'porthole.host',
+  generation: 'porthole.generation',
+  ports: 'porthole.ports',
+  health: 'porthole.health',
+  keyed: 'porthole.keyed',
+  stopSeconds: 'porthole.stop_seconds',
+  ownerHash: 'browser_use.owner_hash',
+} as const
+
+/** What a container of ours says of itself. */
+export type Recorded = {
+  id: string
+  generation: number
+  tenant: string
+  host: string
+  ownerHash: string
+  ports: Readonly<Record<string, number>>
+  health: { port: string; path: string } | null
+  keyed: boolean
+  stopSeconds: number
+}
+
+const json = <T>(schema: z.ZodType<T>) =>
+  z.string().transform((text, context): T => {
+    try {
+      return schema.parse(JSON.parse(text))
+    } catch {
+      context.addIssue({ code: 'custom', message: 'not the JSON that an agent writes' })
+      return z.NEVER
+    }
+  })
+
+const recorded = z.object({
+  [names.runtime]: runtimeId,
+  [names.generation]: json(generation),
+  [names.tenant]: z.string(),
+  [names.host]: z.string(),
+  [names.ownerHash]: ownerHash,
+  [names.ports]: json(z.record(portName, portNumber)),
+  [names.health]: json(z.object({ port: portName, path: z.string() }).nullable()),
+  [names.keyed]: json(z.boolean()),
+  [names.stopSeconds]: json(z.number().int().min(0)),
+})
+
+/** What the labels say, or undefined when no agent wrote them. */
+export const readLabels = (labels: Labels): Recorded | undefined => {
+  const parsed = recorded.safeParse(labels)
+  if (!parsed.success) return undefined
+  const read = parsed.data
+  return {
+    id: read[names.runtime],
+    generation: read[names.generation],
+    tenant: read[names.tenant],
+    host: read[names.host],
+    ownerHash: read[names.ownerHash],
+    ports: read[names.ports],
+    health: read[names.health],
+    keyed: read[names.keyed],
+    stopSeconds: read[names.stopSeconds],
+  }
+}
+
+export const containerLabels = (hostId: string, id: string, command: StartCommand): Labels => ({
+  ...volumeLabels(hostId, command),
+  'browser_use.managed_by': 'browser_runtime_manager',
+  [names.runtime]: id,
+  [names.generation]: String(command.generation),
+  [names.ports]: JSON.stringify(command.recipe.ports),
+  [names.health]: JSON.stringify(command.recipe.health),
+  [names.keyed]: String(command.recipe.keyed),
+  [names.stopSeconds]: String(command.recipe.stopSeconds),
+})
+
+export const volumeLabels = (hostId: string, { tenant, ownerHash }: StartCommand): Labels => ({
+  'browser_use.runtime': 'true',
+  [names.ownerHash]: ownerHash,
+  [names.tenant]: tenant,
+  [names.host]: hostId,
+})
+
+/** Marks a network as made by an agent; agents on one engine may share it. */
+export const networkLabels: Labels = { 'porthole.network': 'true' }
+
+/** Whether a volume was made on this host for this owner. */
+export const isVolumeOf = (labels: Labels, hostId: string, owner: { ownerHash: string; tenant?: string }): boolean =>
+  labels[names.host] === hostId &&
+  labels[names.ownerHash] === owner.ownerHash &&
+  (owner.tenant === undefined || labels[names.tenant] === owner.tenant)
+
+/** Filters for the engine's list. */
+export const ofHost = (hostId: string): Labels => ({ [names.host]: hostId })
+export const ofRuntime = (hostId: string, id: string): Labels => ({ ...ofHost(hostId), [names.runtime]: id })
+export const ofOwner = (hostId: string, hash: string): Labels => ({ ...ofHost(hostId), [names.ownerHash]: hash })

@@ -1,0 +1,164 @@
+import { randomBytes } from 'node:crypto'
+import type { DeleteCommand, GenerationCommand, RuntimeFacts, StartCommand } from '@porthole/protocol'
+import type { Logger } from 'pino'
+import type { Config, ContainerDefaults } from './config.ts'
+import { keyOf, originOf, portOf, volumeName } from './containers.ts'
+import type { ContainerSummary, Engine } from './engine/engine.ts'
+import { factsOf } from './facts.ts'
+import { createGenerations, stale } from './generations.ts'
+import type { Probe } from './health.ts'
+import { createImages } from './images.ts'
+import { isVolumeOf, ofHost, ofRuntime, type Recorded, readLabels } from './labels.ts'
+import { createLanes } from './lanes.ts'
+import { AgentError } from './problems.ts'
+import { createStarter } from './start.ts'
+import { createTurnstile } from './turnstile.ts'
+
+const waitingPerRuntime = 16
+const waitingStarts = 1000
+const rememberedRuntimes = 20_000
+
+export type RuntimesDependencies = {
+  engine: Engine
+  probe: Probe
+  hostId: string
+  defaults: ContainerDefaults
+  reach: Config['reach']
+  startsAtOnce: number
+  log: Logger
+}
+
+/** The runtimes of one host. Every command is idempotent by (id, generation); errors are `AgentError` or the engine's. */
+export type Runtimes = {
+  /** Resolves once the runtime is ready. A repeated start of the same generation joins the one under way. */
+  start(id: string, command: StartCommand): Promise<RuntimeFacts>
+  /** Stops and removes the container, keeping its volume. */
+  stop(id: string, command: GenerationCommand): Promise<RuntimeFacts>
+  /** Removes the container, and the volume when asked. Nothing there is a success. */
+  delete(id: string, command: DeleteCommand): Promise<void>
+  inspect(id: string, options: { probe: boolean }): Promise<RuntimeFacts>
+  list(): Promise<RuntimeFacts[]>
+}
+
+type Attempt = { generation: number; result: Promise<RuntimeFacts>; abort: (reason: AgentError) => void }
+
+export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
+  const { engine, hostId, defaults, reach, log } = deps
+  const generations = createGenerations(rememberedRuntimes)
+  const lanes = createLanes(waitingPerRuntime)
+  const attempts = new Map<string, Attempt>()
+  const starter = createStarter({
+    engine,
+    images: createImages(engine),
+    turnstile: createTurnstile(deps.startsAtOnce, waitingStarts),
+    probe: deps.probe,
+    defaults,
+    reach,
+    log,
+  })
+
+  const start = async (id: string, command: StartCommand): Promise<RuntimeFacts> => {
+    generations.admitStart(id, command.generation, command.ownerHash)
+    const current = attempts.get(id)
+    if (current?.generation === command.generation) return current.result
+    current?.abort(stale())
+    const attempt = begin(id, command)
+    attempts.set(id, attempt)
+    try {
+      return await attempt.result
+    } finally {
+      if (attempts.get(id) === attempt) attempts.delete(id)
+    }
+  }
+
+  /** The deadline runs from here: waiting for a turn counts. */
+  const begin = (id: string, command: StartCommand): Attempt => {
+    const over = new AbortController()
+    const timer = setTimeout(
+      () => over.abort(new AgentError('not-ready', { detail: 'the deadline passed before the container was started' })),
+      command.deadlineMs,
+    )
+    const order = { hostId, id, command, key: randomBytes(32).toString('base64url') }
+    const result = lanes
+      .run(id, () => starter.start(order, over.signal), over.signal)
+      .finally(() => clearTimeout(timer))
+    return { generation: command.generation, result, abort: reason => over.abort(reason) }
+  }
+
+  /** Ends a start under way, and with it the wait of whoever comes after it. */
+  const interrupt = (id: string, verb: string): void =>
+    attempts.get(id)?.abort(new AgentError('wrong-state', { detail: `the runtime was ${verb} while it was starting` }))
+
+  const owned = async (id: string): Promise<{ summary: ContainerSummary; recorded: Recorded }[]> =>
+    (await engine.list(ofRuntime(hostId, id))).flatMap(summary => {
+      const recorded = readLabels(summary.labels)
+      return recorded ? [{ summary, recorded }] : []
+    })
+
+  const end = async (id: string, generation: number): Promise<RuntimeFacts | undefined> => {
+    const containers = await owned(id)
+    if (containers.some(({ recorded }) => recorded.generation > generation)) throw stale()
+    for (const { summary, recorded } of containers) {
+      if (summary.status === 'paused') await engine.unpause(summary.id)
+      await engine.stop(summary.id, recorded.stopSeconds)
+      await engine.remove(summary.id)
+    }
+    const last = containers[0]
+    return last && { id, generation: last.recorded.generation, ownerHash: last.recorded.ownerHash, state: 'exited' }
+  }
+
+  const stop = async (id: string, { generation }: GenerationCommand): Promise<RuntimeFacts> => {
+    const ownerHash = generations.admitEnd(id, generation)
+    interrupt(id, 'stopped')
+    return lanes.run(id, async () => {
+      const ended = await end(id, generation)
+      if (ended) return ended
+      if (ownerHash === undefined) throw new AgentError('not-found')
+      return { id, generation, ownerHash, state: 'exited' }
+    })
+  }
+
+  const remove = async (id: string, command: DeleteCommand): Promise<void> => {
+    generations.admitEnd(id, command.generation)
+    interrupt(id, 'deleted')
+    await lanes.run(id, async () => {
+      await end(id, command.generation)
+      if (!command.removeVolume) return
+      const name = volumeName(defaults, command.ownerHash)
+      const labels = await engine.inspectVolume(name)
+      if (labels === undefined) return
+      // Somebody else's volume of that name is not what was asked to go, and is never touched.
+      if (isVolumeOf(labels, hostId, { ownerHash: command.ownerHash })) await engine.removeVolume(name)
+    })
+  }
+
+  const inspect = async (id: string, { probe }: { probe: boolean }): Promise<RuntimeFacts> => {
+    const found = (await owned(id)).sort((a, b) => b.recorded.generation - a.recorded.generation)[0]
+    const facts = found && currentFacts(found.summary)
+    if (!found || !facts) throw new AgentError('not-found')
+    return probe ? { ...facts, healthy: await isHealthy(found.summary, found.recorded) } : facts
+  }
+
+  const isHealthy = async (summary: ContainerSummary, { health, ports }: Recorded): Promise<boolean> => {
+    if (summary.status !== 'running') return false
+    if (health === null) return true
+    const container = await engine.inspect(summary.id)
+    const origin = container && originOf(container, portOf(ports, health.port), reach)
+    if (!container || origin === undefined) return false
+    const key = keyOf(container)
+    const target = { origin, path: health.path, ...(key === undefined ? {} : { key }) }
+    return (await deps.probe(target, AbortSignal.timeout(2 * 2000))).ok
+  }
+
+  /** A container runs before it is ready: while its start is under way it is `starting`. */
+  const currentFacts = (summary: ContainerSummary): RuntimeFacts | undefined => {
+    const facts = factsOf(summary)
+    if (facts?.state !== 'running') return facts
+    return attempts.get(facts.id)?.generation === facts.generation ? { ...facts, state: 'starting' } : facts
+  }
+
+  const list = async (): Promise<RuntimeFacts[]> =>
+    (await engine.list(ofHost(hostId))).flatMap(summary => currentFacts(summary) ?? [])
+
+  return { start, stop, delete: remove, inspect, list }
+}

@@ -1,0 +1,194 @@
+import type { RuntimeFacts } from '@porthole/protocol'
+import type { Logger } from 'pino'
+import type { Config, ContainerDefaults } from './config.ts'
+import { containerRequest, keyOf, type Order, originOf, portOf, secretsOf, volumeName } from './containers.ts'
+import type { Container, ContainerSummary, Engine } from './engine/engine.ts'
+import { EngineRefused, isConflict } from './engine/errors.ts'
+import { factsOf } from './facts.ts'
+import { stale } from './generations.ts'
+import type { Health, Probe } from './health.ts'
+import type { Images } from './images.ts'
+import { isVolumeOf, networkLabels, ofOwner, ofRuntime, readLabels, volumeLabels } from './labels.ts'
+import { maskSecrets } from './masking.ts'
+import { AgentError } from './problems.ts'
+import { waitUntilReady } from './readiness.ts'
+import type { Turnstile } from './turnstile.ts'
+
+/** Lines and characters of a failed container's log that go into the error. */
+const tailLines = 40
+const tailLength = 16_000
+
+export type StartDependencies = {
+  engine: Engine
+  images: Images
+  turnstile: Turnstile
+  probe: Probe
+  defaults: ContainerDefaults
+  reach: Config['reach']
+  log: Logger
+}
+
+export type Starter = {
+  /**
+   * Starts one runtime and waits until it is ready. When that fails, nothing of what this call made is left but its
+   * volume; a container that was there before is removed only when it has ended or does not become ready.
+   * @param signal aborted at the deadline or when the start is overtaken, with the `AgentError` to throw
+   */
+  start(order: Order, signal: AbortSignal): Promise<RuntimeFacts>
+}
+
+export const createStarter = (deps: StartDependencies): Starter => {
+  const { engine, images, turnstile, defaults, reach, log } = deps
+
+  const start = async (order: Order, signal: AbortSignal): Promise<RuntimeFacts> => {
+    const secrets = secretsOf(order, defaults)
+    signal.throwIfAborted()
+    const present = await takeOver(order)
+    if (present !== undefined) return takenOver(order, present, secrets, signal)
+    const leave = await turnstile.enter(signal)
+    try {
+      return await ready(order, await make(order, signal), secrets, signal)
+    } catch (error) {
+      await removeLeftovers(order)
+      throw presentable(error, secrets)
+    } finally {
+      leave()
+    }
+  }
+
+  const takenOver = async (
+    order: Order,
+    containerId: string,
+    secrets: readonly string[],
+    signal: AbortSignal,
+  ): Promise<RuntimeFacts> => {
+    try {
+      return await ready(order, containerId, secrets, signal)
+    } catch (error) {
+      // An engine that fails, or a newer command, says nothing against a container that has been running.
+      if (error instanceof AgentError && isVerdict(error)) await removeLeftovers(order)
+      throw presentable(error, secrets)
+    }
+  }
+
+  /** The container that already is this generation, if it can still become ready; every older one is removed. */
+  const takeOver = async ({ hostId, id, command }: Order): Promise<string | undefined> => {
+    for (const summary of await engine.list(ofOwner(hostId, command.ownerHash))) {
+      const found = readLabels(summary.labels)
+      // Another tenant's with the same hash: left alone, and its name makes the create fail as `name-taken`.
+      if (!found || found.tenant !== command.tenant) continue
+      if (found.id > id || (found.id === id && found.generation > command.generation)) throw stale()
+      const isSame = found.id === id && found.generation === command.generation
+      if (isSame && isAlive(summary)) {
+        if (summary.status === 'paused') await engine.unpause(summary.id)
+        if (summary.status === 'created') await engine.start(summary.id)
+        return summary.id
+      }
+      await engine.stop(summary.id, found.stopSeconds)
+      await engine.remove(summary.id)
+    }
+    return undefined
+  }
+
+  const make = async (order: Order, signal: AbortSignal): Promise<string> => {
+    const { hostId, command } = order
+    const { recipe, ownerHash } = command
+    const request = containerRequest(order, defaults, reach)
+    await images.ensure(request.image, signal)
+    await engine.ensureNetwork(defaults.network, networkLabels)
+    if (recipe.volumePath !== null) {
+      const labels = await engine.ensureVolume(volumeName(defaults, ownerHash), volumeLabels(hostId, command))
+      if (!isVolumeOf(labels, hostId, command)) throw nameTaken('volume', volumeName(defaults, ownerHash))
+    }
+    signal.throwIfAborted()
+    const id = await create(request)
+    await engine.start(id)
+    return id
+  }
+
+  const create = async (request: ReturnType<typeof containerRequest>): Promise<string> => {
+    try {
+      return await engine.create(request)
+    } catch (error) {
+      if (isConflict(error)) throw nameTaken('container', request.name)
+      throw error
+    }
+  }
+
+  const ready = async (
+    order: Order,
+    containerId: string,
+    secrets: readonly string[],
+    signal: AbortSignal,
+  ): Promise<RuntimeFacts> => {
+    const container = await engine.inspect(containerId)
+    const outcome = await waitUntilReady(engine, containerId, healthOf(order, container), signal)
+    if (outcome.end === 'aborted') {
+      if (!isDeadline(signal.reason)) throw signal.reason
+      const detail = `last health check: ${outcome.lastFailure}`
+      throw new AgentError('not-ready', { detail, ...(await tail(containerId, secrets)) })
+    }
+    // Also after a good health check: without one, the container may have ended in the meantime.
+    const last = await engine.inspect(containerId)
+    const facts = last && factsOf(last)
+    if (outcome.end === 'ready' && facts?.state === 'running') return facts
+    const exitCode = outcome.end === 'exited' ? outcome.exitCode : facts?.exitCode
+    throw new AgentError('runtime-exited', {
+      ...(exitCode === undefined ? {} : { exitCode }),
+      ...(await tail(containerId, secrets)),
+    })
+  }
+
+  /** One health check of this container: always content when the recipe has none. */
+  const healthOf = ({ command }: Order, container: Container | undefined) => {
+    const { health, ports } = command.recipe
+    return async (signal: AbortSignal): Promise<Health> => {
+      if (health === null) return { ok: true }
+      const origin = container && originOf(container, portOf(ports, health.port), reach)
+      if (origin === undefined) return { ok: false, why: 'the container has no address' }
+      const key = container && keyOf(container)
+      return deps.probe({ origin, path: health.path, ...(key === undefined ? {} : { key }) }, signal)
+    }
+  }
+
+  /** A log that can't be read must not hide why it was wanted. */
+  const tail = async (containerId: string, secrets: readonly string[]): Promise<{ logTail?: string }> => {
+    try {
+      const text = await engine.logs(containerId, tailLines)
+      return text === undefined ? {} : { logTail: maskSecrets(text, secrets).slice(-tailLength) }
+    } catch (err) {
+      log.warn({ container: containerId, err }, 'log of a failed start is unreadable')
+      return {}
+    }
+  }
+
+  const removeLeftovers = async ({ hostId, id, command }: Order): Promise<void> => {
+    try {
+      for (const { id: containerId, labels } of await engine.list(ofRuntime(hostId, id))) {
+        if (readLabels(labels)?.generation === command.generation) await engine.remove(containerId)
+      }
+    } catch (err) {
+      // It stays in the host's inventory, from which the gateway has it removed.
+      log.error({ runtime: id, err }, 'container of a failed start is left')
+    }
+  }
+
+  return { start }
+}
+
+const isAlive = ({ status }: ContainerSummary): boolean =>
+  status === 'running' || status === 'paused' || status === 'created' || status === 'restarting'
+
+const isDeadline = (reason: unknown): boolean => reason instanceof AgentError && reason.code === 'not-ready'
+
+/** Whether a failure is the container's own. */
+const isVerdict = ({ code }: AgentError): boolean => code === 'not-ready' || code === 'runtime-exited'
+
+const nameTaken = (kind: 'container' | 'volume', name: string): AgentError =>
+  new AgentError('name-taken', { detail: `the ${kind} ${name} was not made by this host for this owner` })
+
+/** The engine's own words may repeat what it was given. */
+const presentable = (error: unknown, secrets: readonly string[]): unknown =>
+  error instanceof EngineRefused
+    ? new AgentError('engine-refused', { detail: maskSecrets(error.message, secrets) }, { cause: error })
+    : error

@@ -1,0 +1,75 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { z } from 'zod'
+import { Explained } from './explained.ts'
+
+const runtime = z.object({ id: z.string(), owner: z.string(), state: z.string(), urls: z.object({ view: z.string() }) })
+export type Runtime = z.infer<typeof runtime>
+
+const page = z.object({ items: z.array(z.object({ id: z.string(), state: z.string() })), next: z.string().nullish() })
+const problem = z.object({ title: z.string(), detail: z.string().optional(), code: z.string().optional() })
+
+const endStates = ['stopped', 'deleted', 'failed', 'lost']
+
+/** The few calls of the public API that the local stack makes itself. */
+export function gatewayApi(gatewayUrl: string, token: string) {
+  async function call(method: string, path: string, body: unknown, signal: AbortSignal): Promise<Response> {
+    return await fetch(`${gatewayUrl}${path}`, {
+      method,
+      signal,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+  }
+
+  return {
+    /**
+     * The owner's browser, running. Waits up to 90 s, and through the moment in which the host that has just joined is not
+     * yet known to have room.
+     * @throws Explained with the gateway's own reason
+     */
+    async ensureBrowser(userId: string, signal: AbortSignal | undefined): Promise<Runtime> {
+      const deadline = AbortSignal.timeout(90_000)
+      const ends = signal ? AbortSignal.any([signal, deadline]) : deadline
+      const joined = performance.now()
+      for (;;) {
+        const response = await call('POST', '/v1/runtimes', { mode: 'docker-per-principal', userId }, ends)
+        const answer: unknown = await response.json()
+        if (response.status === 503 && performance.now() - joined < 20_000) {
+          await delay(250, undefined, { signal: ends })
+          continue
+        }
+        if (!response.ok) throw new Explained(`The first browser did not start: ${reasonOf(answer, response.status)}`)
+        if (response.status !== 202) return runtime.parse(answer)
+      }
+    },
+
+    /** Asks every runtime that is not at rest to stop, all at once. Resolves to how many there were. */
+    async stopRuntimes(signal: AbortSignal): Promise<number> {
+      const busy = (await listAll(signal)).filter(({ state }) => !endStates.includes(state))
+      await Promise.allSettled(busy.map(({ id }) => call('POST', `/v1/runtimes/${id}/stop`, undefined, signal)))
+      return busy.length
+    },
+  }
+
+  async function listAll(signal: AbortSignal) {
+    const found: { id: string; state: string }[] = []
+    let cursor = ''
+    do {
+      const response = await call('GET', `/v1/runtimes?limit=100${cursor}`, undefined, signal)
+      if (!response.ok) throw new Error(`listing the runtimes answered ${response.status}`)
+      const { items, next } = page.parse(await response.json())
+      found.push(...items)
+      cursor = next ? `&cursor=${encodeURIComponent(next)}` : ''
+    } while (cursor && found.length < 10_000)
+    return found
+  }
+}
+
+/** What a problem+json answer says, in a line. */
+export function reasonOf(answer: unknown, status: number): string {
+  const { data } = problem.safeParse(answer)
+  return data ? [data.title, data.detail].filter(Boolean).join(': ') : `the gateway answered ${status}`
+}

@@ -1,0 +1,106 @@
+import { spawn } from 'node:child_process'
+import { closeSync, existsSync, readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Explained } from '../dev/explained.ts'
+import { openLog, removeFile, tailOf } from '../dev/files.ts'
+import { commandLine, endProcess, identify, type ProcessIdentity, type Step } from '../dev/process-identity.ts'
+import { daemonFailed } from './messages.ts'
+import { probe } from './probe.ts'
+
+export type Daemon = { pid: number; stop(steps?: readonly Step[]): Promise<void> }
+
+export type DaemonOptions = {
+  /** The dockerd program. */
+  program: string
+  path: string
+  socket: string
+  pidFile: string
+  logFile: string
+  /** Written into the daemon's labels, so that a later run knows it as ours. */
+  mark: string
+  args?: readonly string[]
+  onProgress?: (detail: string) => void
+  signal?: AbortSignal
+}
+
+/** dockerd stops its containers on TERM, which takes up to 15 s, and must not be cut off in that. */
+export const orderlyStop: readonly Step[] = [
+  ['SIGTERM', 30_000],
+  ['SIGKILL', 5_000],
+]
+
+const readyWithin = 60_000
+
+/** Starts dockerd as a process of our own, in its own process group, and waits until it answers. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  removeStalePidFile(options.pidFile)
+  const log = openLog(options.logFile)
+  const child = spawn(
+    options.program,
+    [
+      ...['--host', `unix://${options.socket}`, '--pidfile', options.pidFile, '--label', markLabel(options.mark)],
+      ...(options.args ?? []),
+    ],
+    { detached: true, stdio: ['ignore', log, log], env: { PATH: options.path }, cwd: '/' },
+  )
+  closeSync(log)
+  let failure: string | undefined
+  child.once('error', error => {
+    failure = error.message
+  })
+  child.once('exit', (code, by) => {
+    failure = `it ended (${by ?? `exit code ${code}`})`
+  })
+  const started = Date.now()
+  for (;;) {
+    if (failure) throw new Explained(daemonFailed(options.logFile, tailOf(options.logFile)))
+    const answer = await probe(`unix://${options.socket}`, { tls: false, certPath: undefined })
+    if (answer.kind === 'answers') break
+    if (options.signal?.aborted || Date.now() - started > readyWithin) {
+      if (child.pid) child.kill('SIGTERM')
+      options.signal?.throwIfAborted()
+      throw new Explained(daemonFailed(options.logFile, tailOf(options.logFile)))
+    }
+    options.onProgress?.('waiting until it answers')
+    await delay(50) // its socket appears before it serves, and no event says so
+  }
+  child.unref()
+  const identity = child.pid === undefined ? undefined : identify(child.pid)
+  if (!identity) throw new Explained(daemonFailed(options.logFile, tailOf(options.logFile)))
+  return daemonOf(identity)
+}
+
+/** The daemon that an earlier run started with this mark and left behind, if it still runs. */
+export function findDaemon(pidFile: string, mark: string): Daemon | undefined {
+  const pid = pidIn(pidFile)
+  const identity = pid && commandLine(pid).split(' ').includes(markLabel(mark)) ? identify(pid) : undefined
+  return identity && daemonOf(identity)
+}
+
+const daemonOf = (identity: ProcessIdentity): Daemon => ({
+  pid: identity.pid,
+  stop: (steps = orderlyStop) => endProcess(identity, steps),
+})
+
+const markLabel = (mark: string) => `porthole.started-by=${mark}`
+
+function pidIn(file: string): number | undefined {
+  if (!existsSync(file)) return undefined
+  const pid = Number(readFileSync(file, 'utf8').trim())
+  return Number.isInteger(pid) && pid > 1 ? pid : undefined
+}
+
+/** Whether a pid file stands in the way of a new daemon: dockerd refuses to start when any process has that number. */
+export const isStalePid = (pid: number | undefined, command: string): boolean =>
+  pid === undefined || !/(^|\/)dockerd(-\S+)?( |$)/.test(command)
+
+function removeStalePidFile(file: string) {
+  const pid = pidIn(file)
+  if (existsSync(file) && isStalePid(pid, pid ? commandLine(pid) : '')) removeFile(file)
+}
+
+/** As a second Ctrl-C asks. Its containers are gone by then, or will not outlive it. */
+export const forcedDaemonStop: readonly Step[] = [
+  ['SIGTERM', 5_000],
+  ['SIGKILL', 3_000],
+]

@@ -1,0 +1,100 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Browser } from './browser.ts'
+import type { Guard } from './guard.ts'
+import type { Health } from './health.ts'
+import { sendJson, sendProblem } from './problem.ts'
+import type { ActionResult } from './rpc-run.ts'
+import { createTurns, type Turns } from './turns.ts'
+
+const maxBody = 1024 * 1024
+const maxWaiting = 16
+
+export type RpcOptions = {
+  guard: Guard
+  browser: () => Browser | undefined
+  health: () => Promise<Health>
+  modelConfigured: boolean
+  log: (message: string) => void
+}
+
+/** The RPC port: `GET /health` and `POST /run`. */
+export const createRpcPort = (options: RpcOptions): Server => {
+  const turns = createTurns(maxWaiting)
+  return createServer((request, response) => {
+    response.on('error', () => response.destroy())
+    const refused = options.guard(request.headers)
+    if (refused !== undefined) return sendProblem(response, { code: refused })
+    answer(options, turns, request, response).catch(error => {
+      if (request.destroyed || response.destroyed) return
+      options.log(`A request to the RPC port failed: ${error instanceof Error ? error.message : String(error)}`)
+      if (response.headersSent) response.destroy()
+      else sendProblem(response, { code: 'internal' })
+    })
+  })
+}
+
+const answer = async (options: RpcOptions, turns: Turns, request: IncomingMessage, response: ServerResponse) => {
+  const path = request.url?.split('?', 1)[0]
+  if (path === '/health') {
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return sendProblem(response, { code: 'method-not-allowed' })
+    const { problem, ...facts } = await options.health()
+    return problem === undefined ? sendJson(response, 200, facts) : sendProblem(response, { code: problem })
+  }
+  if (path !== '/run') return sendProblem(response, { code: 'not-found' })
+  if (request.method !== 'POST') return sendProblem(response, { code: 'method-not-allowed' })
+  await run(options, turns, request, response)
+}
+
+const readBody = async (request: IncomingMessage): Promise<string | undefined> => {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request) {
+    size += chunk.length
+    if (size > maxBody) return undefined
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+const run = async (options: RpcOptions, turns: Turns, request: IncomingMessage, response: ServerResponse) => {
+  const body = await readBody(request)
+  if (body === undefined) {
+    response.setHeader('connection', 'close')
+    return sendProblem(response, { code: 'body-too-large' })
+  }
+  // Loaded with the first run and not before Chromium starts: this is most of what there is to load.
+  const [{ parseRun }, { runActions }] = await Promise.all([import('./rpc-schema.ts'), import('./rpc-run.ts')])
+  const parsed = parseRun(body)
+  if ('faults' in parsed) return sendProblem(response, { code: 'bad-request', errors: parsed.faults })
+  if ('task' in parsed) {
+    return sendProblem(response, { code: options.modelConfigured ? 'task-not-supported' : 'no-model' })
+  }
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new Error('The client went away')))
+  const leave = await turns.take(gone.signal)
+  if (leave === undefined) return sendProblem(response, { code: 'busy' })
+  try {
+    const chromium = options.browser()?.current()
+    if (chromium === undefined) return sendProblem(response, { code: 'browser-down' })
+    const results = runActions(chromium, parsed.actions, gone.signal)
+    const streams = request.headers.accept?.includes('application/x-ndjson') === true
+    await (streams ? sendLines(response, results, gone.signal) : sendTogether(response, results))
+  } finally {
+    leave()
+  }
+}
+
+const sendTogether = async (response: ServerResponse, results: AsyncGenerator<ActionResult>) => {
+  sendJson(response, 200, { results: await Array.fromAsync(results) })
+}
+
+const sendLines = async (response: ServerResponse, results: AsyncGenerator<ActionResult>, signal: AbortSignal) => {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
+  response.flushHeaders()
+  for await (const result of results) {
+    if (!response.write(`${JSON.stringify(result)}\n`)) await once(response, 'drain', { signal })
+  }
+  response.end()
+}
