@@ -10,7 +10,11 @@ export type PublicKey = z.infer<typeof publicKey>
 
 export const joinRequest = z.strictObject({
   token: z.string().max(256),
-  name: z.string().min(1).max(63).regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/),
+  name: z
+    .string()
+    .min(1)
+    .max(63)
+    .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/),
   url: z.url({ protocol: /^https?$/ }).max(2048),
   publicKey,
 })

@@ -143,7 +143,7 @@ describe('watching a runtime', { concurrency: false }, () => {
     const page = await person.newPage()
     const answer = await page.goto(url)
     assert.equal(answer?.status(), 401)
-    assert.match(await page.locator('body').innerText(), /link/i)
+    assert.match((await page.locator('body').textContent()) ?? '', /link/i)
     await page.close()
   })
 })
