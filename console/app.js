@@ -104,7 +104,9 @@ async function refreshHosts(asked) {
   if (!maySeeHosts) return
   try {
     const { items } = await api.hosts()
-    if (asked === token) showHosts(items)
+    if (asked !== token) return
+    showHosts(items)
+    list.nameHosts(items)
   } catch (error) {
     const isRefused = error instanceof Problem && [401, 403, 404].includes(error.status)
     if (isRefused) maySeeHosts = false

@@ -19,6 +19,8 @@ export function createList({ act }) {
   let runtimes = []
   let group = 'all'
   let hasMore = false
+  /** @type {ReadonlyMap<string, string>} */
+  let hostNames = new Map()
   /** @type {string | undefined} */
   let fresh
 
@@ -47,7 +49,7 @@ export function createList({ act }) {
     const elements = shown.map(runtime => {
       const row = rows.get(runtime.id) ?? createRow(runtime.id, act)
       rows.set(runtime.id, row)
-      row.update(runtime, now)
+      row.update(runtime, now, hostNames)
       row.element.classList.toggle('fresh', runtime.id === fresh)
       return row.element
     })
@@ -64,6 +66,11 @@ export function createList({ act }) {
       runtimes = next
       hasMore = more
       byId('more').hidden = !more
+      draw()
+    },
+    /** @param {readonly import('./api.js').Host[]} hosts */
+    nameHosts(hosts) {
+      hostNames = new Map(hosts.map(({ id, name }) => [id, name]))
       draw()
     },
     /** Marks the one that was just made. @param {string} id */

@@ -99,8 +99,8 @@ export function createRow(id, act) {
 
   return {
     element,
-    /** @param {Runtime} runtime @param {number} now */
-    update(runtime, now) {
+    /** @param {Runtime} runtime @param {number} now @param {ReadonlyMap<string, string>} hostNames by id */
+    update(runtime, now, hostNames) {
       current = runtime
       const look = lookOf(runtime.state)
       setText(pill, runtime.state)
@@ -109,7 +109,7 @@ export function createRow(id, act) {
       setText(owner, runtime.owner)
       owner.title = runtime.owner
       setText(subline, `${modeName(runtime.mode)} · ${runtime.spec}`)
-      setText(host, runtime.host ?? 'no host yet')
+      setText(host, hostNames.get(runtime.host ?? '') ?? runtime.host ?? 'no host yet')
       host.title = runtime.host ?? ''
       setText(since, `${age(runtime.createdAt, now)} old`)
       since.title = `Made ${runtime.createdAt}, last used ${age(runtime.lastUsedAt, now)} ago`
@@ -137,8 +137,10 @@ export function createRow(id, act) {
   function showError(given) {
     error.hidden = given === undefined
     if (given === undefined) return
-    const ending = given.exitCode === undefined ? '' : `, exit code ${given.exitCode}`
-    setText(errorText, `${given.detail ?? 'No reason was given'} (${given.code ?? 'unknown'}${ending})`)
+    const detail = given.detail ?? 'No reason was given'
+    const isTold = given.exitCode === undefined || detail.includes(String(given.exitCode))
+    const facts = [given.code, isTold ? undefined : `exit code ${given.exitCode}`].filter(Boolean).join(', ')
+    setText(errorText, facts ? `${detail} (${facts})` : detail)
     tailBox.hidden = !given.logTail
     setText(tail, given.logTail ?? '')
   }
