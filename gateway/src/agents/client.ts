@@ -97,8 +97,11 @@ export const createAgents = (issuer: Issuer, dispatcher: Dispatcher): Agents => 
         if (cause instanceof AgentUnreachable) throw cause
         throw new AgentUnreachable(`the agent of host ${host.id} does not answer`, { cause })
       }
-      if (status >= 400) throw new AgentRefused(problemFrom(status, text))
-      return text
+      if (status < 400) return text
+      const problem = problemFrom(status, text)
+      // It could not check who asks, and has done nothing: as good as no answer.
+      if (problem.code === 'keys-unavailable') throw new AgentUnreachable(problem.title)
+      throw new AgentRefused(problem)
     }
 
     const factsFrom = (text: string): RuntimeFacts => {

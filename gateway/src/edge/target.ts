@@ -96,7 +96,8 @@ export const targetOf = async (
       proto: house.base.startsWith('https:') ? 'https' : 'http',
       host: new URL(house.base).host,
     },
-    answerHeader: (name, value) => (neverFromContainers.has(name) ? undefined : value),
+    answerHeader: (name, value) =>
+      neverFromContainers.has(name) || name.startsWith('x-porthole-') ? undefined : value,
     answerHeaders: sandboxHeaders,
     ...(signal ? { signal } : {}),
   }

@@ -59,6 +59,7 @@ const startErrorOf = ({ problem }: AgentRefused): RuntimeError => ({
 const startErrorCodes: Partial<Record<AgentErrorCode, string>> = {
   'not-ready': 'start-timeout',
   'engine-unavailable': 'host-unreachable',
+  busy: 'host-unreachable',
 }
 
 /** Refusals after which the agent cannot say that no container is left. */
