@@ -1,4 +1,5 @@
 import { age, modeName } from './format.js'
+import { dots, moveInMenu, placeMenu } from './menu.js'
 import { faultBox } from './notices.js'
 import { arrange, make, setText } from './page.js'
 import { actionNames, lookOf } from './states.js'
@@ -92,7 +93,7 @@ export function createRow(id, act) {
 
   menu.addEventListener('toggle', event => {
     if (/** @type {ToggleEvent} */ (event).newState !== 'open') return
-    place(menu, menuButton)
+    placeMenu(menu, menuButton)
     menu.querySelector('button')?.focus()
   })
   menu.addEventListener('keydown', moveInMenu)
@@ -111,7 +112,8 @@ export function createRow(id, act) {
       setText(subline, `${modeName(runtime.mode)} · ${runtime.spec}`)
       setText(host, hostNames.get(runtime.host ?? '') ?? runtime.host ?? 'no host yet')
       host.title = runtime.host ?? ''
-      setText(since, `${age(runtime.createdAt, now)} old`)
+      const old = age(runtime.createdAt, now)
+      setText(since, old === 'now' ? 'just made' : `${old} old`)
       since.title = `Made ${runtime.createdAt}, last used ${age(runtime.lastUsedAt, now)} ago`
       menuButton.setAttribute('aria-label', `More for ${runtime.owner}`)
       arrange(
@@ -174,37 +176,4 @@ export function createRow(id, act) {
       if (cell) setText(cell, value)
     })
   }
-}
-
-/** Below its button, or above where there is no room. @param {HTMLElement} menu @param {HTMLElement} button */
-function place(menu, button) {
-  const at = button.getBoundingClientRect()
-  const { offsetWidth: width, offsetHeight: height } = menu
-  const below = at.bottom + 6 + height <= innerHeight
-  menu.style.top = `${Math.max(8, below ? at.bottom + 6 : at.top - 6 - height)}px`
-  menu.style.left = `${Math.max(8, Math.min(at.right, innerWidth - 8) - width)}px`
-}
-
-/** @param {KeyboardEvent} event */
-function moveInMenu(event) {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
-  const menu = /** @type {HTMLElement} */ (event.currentTarget)
-  const items = [...menu.querySelectorAll('button')]
-  const at = items.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement))
-  if (step !== undefined) items[(at + step + items.length) % items.length]?.focus()
-  else if (event.key === 'Home') items[0]?.focus()
-  else if (event.key === 'End') items.at(-1)?.focus()
-  else return
-  event.preventDefault()
-}
-
-function dots() {
-  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg')
-  svg.setAttribute('viewBox', '0 0 20 20')
-  svg.setAttribute('aria-hidden', 'true')
-  const path = document.createElementNS('http://www.w3.org/2000/svg', 'path')
-  path.setAttribute('d', 'M4.5 10h.01M10 10h.01M15.5 10h.01')
-  path.setAttribute('class', 'dots')
-  svg.append(path)
-  return svg
 }

@@ -21,7 +21,7 @@ const endings: Ending[] = []
 
 /** Real browsers and engines share the machine's cores with their tests. */
 const atOnce = 2
-const testTimeoutMs = 300_000
+const testTimeoutMs = 120_000
 const wholeTimeoutMs = 40 * 60_000
 
 process.exitCode = await run().catch(error => {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Explained } from '../dev/explained.ts'
 import { openLog, removeFile, tailOf } from '../dev/files.ts'
@@ -15,6 +16,8 @@ export type DaemonOptions = {
   path: string
   socket: string
   pidFile: string
+  /** dockerd's folder for running things; `/var/run/docker` unless `args` say otherwise. */
+  execRoot?: string
   logFile: string
   /** Written into the daemon's labels, so that a later run knows it as ours. */
   mark: string
@@ -33,7 +36,9 @@ const readyWithin = 60_000
 
 /** Starts dockerd as a process of our own, in its own process group, and waits until it answers. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
-  removeStalePidFile(options.pidFile)
+  removeStalePidFile(options.pidFile, 'dockerd')
+  // A killed dockerd takes its containerd along, and the next one waits in vain for it while the file says it runs.
+  removeStalePidFile(join(options.execRoot ?? '/var/run/docker', 'containerd/containerd.pid'), 'containerd')
   const log = openLog(options.logFile)
   const child = spawn(
     options.program,
@@ -90,13 +95,17 @@ function pidIn(file: string): number | undefined {
   return Number.isInteger(pid) && pid > 1 ? pid : undefined
 }
 
-/** Whether a pid file stands in the way of a new daemon: dockerd refuses to start when any process has that number. */
-export const isStalePid = (pid: number | undefined, command: string): boolean =>
-  pid === undefined || !/(^|\/)dockerd(-\S+)?( |$)/.test(command)
+/**
+ * Whether a pid file that names this process has outlived its program: dockerd takes any process of that number, even a
+ * zombie, for the program itself, and does not start.
+ * @param command the command line of the process, '' when there is none (a zombie has none either)
+ */
+export const isStalePid = (command: string, program: string): boolean =>
+  command.split(' ', 1)[0]?.split('/').at(-1) !== program
 
-function removeStalePidFile(file: string) {
+function removeStalePidFile(file: string, program: string) {
   const pid = pidIn(file)
-  if (existsSync(file) && isStalePid(pid, pid ? commandLine(pid) : '')) removeFile(file)
+  if (existsSync(file) && isStalePid(pid ? commandLine(pid) : '', program)) removeFile(file)
 }
 
 /** As a second Ctrl-C asks. Its containers are gone by then, or will not outlive it. */

@@ -99,11 +99,11 @@ describe('what the answers come to', () => {
 
 describe('a pid file', () => {
   it('stands in the way unless it names a running dockerd', () => {
-    assert.equal(isStalePid(undefined, ''), true)
-    assert.equal(isStalePid(77, ''), true)
-    assert.equal(isStalePid(77, 'node server.js dockerd'), true)
-    assert.equal(isStalePid(77, '/usr/sbin/dockerd --host unix:///x'), false)
-    assert.equal(isStalePid(77, 'dockerd'), false)
+    assert.equal(isStalePid('', 'dockerd'), true)
+    assert.equal(isStalePid('node server.js dockerd', 'dockerd'), true)
+    assert.equal(isStalePid('/usr/sbin/dockerd --host unix:///x', 'dockerd'), false)
+    assert.equal(isStalePid('dockerd', 'dockerd'), false)
+    assert.equal(isStalePid('dockerd', 'containerd'), true)
   })
 })
 

@@ -13,7 +13,7 @@ const portOf = (server: { address: () => unknown }): number => (server.address()
 
 /** A proxy in front of an upstream that `serve` plays; gives the proxy's port. */
 const proxyTo = async (serve: (socket: Socket) => void): Promise<number> => {
-  const upstream = createServer({ allowHalfOpen: true }, socket => {
+  const upstream = createServer(socket => {
     socket.on('error', () => {})
     serve(socket)
   }).listen(0, '127.0.0.1')

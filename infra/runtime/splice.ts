@@ -94,6 +94,9 @@ export const splice = (
     clearTimeout(deadline)
     fail()
   })
+  upstream.on('end', () => {
+    if (!answered) fail()
+  })
   upstream.on('close', () => {
     clearTimeout(deadline)
     if (!answered) fail()

@@ -8,8 +8,13 @@ test('callers go one at a time and in order', async () => {
   const turns = createTurns(2)
   const order: number[] = []
   const first = await turns.take(signal)
-  const second = turns.take(signal).then(leave => (order.push(2), leave))
-  const third = turns.take(signal).then(leave => (order.push(3), leave))
+  const take = async (number: number) => {
+    const leave = await turns.take(signal)
+    order.push(number)
+    return leave
+  }
+  const second = take(2)
+  const third = take(3)
   first?.()
   ;(await second)?.()
   ;(await third)?.()

@@ -136,6 +136,25 @@ describe('watching a runtime', { concurrency: false }, () => {
     }
   })
 
+  it('a shared runtime is watched at the address it had in the original, after signing in with a token', async () => {
+    const shared = await ensure(stack, { mode: 'shared' })
+    const page = await open(`${shared.urls.view}#token=${stack.tenantToken}`)
+    assert(page.url().includes(`/view/${shared.ownerHash}/`), page.url())
+    await page.close()
+  })
+
+  it('a browser that was stopped is not woken by a view that is still open', async () => {
+    const runtime = await ensure(stack, { userId: 'sleepy' })
+    const answer = await stack.call('POST', `/v1/runtimes/${runtime.id}/tickets`, {})
+    const page = await open(((await answer.json()) as { url: string }).url)
+    const stopped = await stack.call('POST', `/v1/runtimes/${runtime.id}/stop`)
+    assert.equal(stopped.status, 200)
+    await page.getByText('This browser was stopped').waitFor({ timeout: 15_000 })
+    const now = (await (await stack.call('GET', `/v1/runtimes/${runtime.id}`)).json()) as Runtime
+    assert.deepEqual([now.state, now.generation], ['stopped', 1])
+    await page.close()
+  })
+
   it('a used ticket shows a person a page that says so', async () => {
     const url = await link()
     await (await open(url)).close()

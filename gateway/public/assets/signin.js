@@ -28,7 +28,10 @@ function complain(text) {
   field.toggleAttribute('aria-invalid', text !== '')
 }
 
-/** @param {string} token @returns {Promise<number>} the status; 0 when nothing answered */
+/**
+ * @param {string} token
+ * @returns {Promise<{ status: number, where: string | null }>} status 0 when nothing answered; `where` the view is, when not here
+ */
 async function exchange(token) {
   try {
     const answer = await fetch(sessionPath(location.pathname), {
@@ -37,9 +40,9 @@ async function exchange(token) {
       credentials: 'same-origin',
       signal: AbortSignal.timeout(15_000),
     })
-    return answer.status
+    return { status: answer.status, where: answer.headers.get('location') }
   } catch {
-    return 0
+    return { status: 0, where: null }
   }
 }
 
@@ -47,11 +50,12 @@ async function exchange(token) {
 async function openWith(token) {
   complain('')
   setOpening(true)
-  const status = /[^\x21-\x7e]/.test(token) ? 401 : await exchange(token)
+  const { status, where } = /[^\x21-\x7e]/.test(token) ? { status: 401, where: null } : await exchange(token)
   if (status >= 200 && status < 300) {
     // Noted in this entry of the history, which outlives the reload; the token itself is kept nowhere.
     history.replaceState({ signedInAt: Date.now() }, '')
-    location.reload()
+    if (where) location.replace(where)
+    else location.reload()
     return
   }
   setOpening(false)

@@ -10,7 +10,8 @@ import type { OwnerHash } from '../identity/owner.ts'
 import { Problem } from '../problem.ts'
 import { pageHeaders, readFiles, sendFile } from '../routes/files.ts'
 import { type AppEnv, createRouter } from '../routes/openapi.ts'
-import { authorize, sharedHashOf, wantsPage } from './access.ts'
+import type { Caller } from '../tokens/caller.ts'
+import { authorize, sharedHashOf, type Visit, wantsPage } from './access.ts'
 import { routeOf } from './http.ts'
 import { cleanViewPath, signViewPass, type ViewPass, viewCookie, viewPassSeconds } from './tickets.ts'
 
@@ -40,6 +41,10 @@ export const viewRoutes = (house: House) => {
       maxAge: seconds,
     })
   }
+
+  /** A pass does not outlive the token that it was given for. */
+  const secondsLeft = ({ expiresAt }: Caller) =>
+    Math.max(1, Math.min(viewPassSeconds, Math.floor(expiresAt - house.now() / 1000)))
 
   /** What a person sees instead of a bare 401: why, and how to get in. */
   const askToSignIn = (reason: Reason) =>
@@ -71,8 +76,7 @@ export const viewRoutes = (house: House) => {
     const { ownerHash } = routeOf(c)
     const caller = await admit(house, c.req.header('authorization'), 'runtimes:connect')
     const { subject, tenant } = await authorize(house, 'view', ownerHash, c.env.incoming.headers)
-    const left = Math.floor(caller.expiresAt - house.now() / 1000)
-    await givePass(c, { tenant, ownerHash, access: 'control', subject }, Math.max(1, Math.min(viewPassSeconds, left)))
+    await givePass(c, { tenant, ownerHash, access: 'control', subject }, secondsLeft(caller))
     return c.body(null, 204, { 'cache-control': 'no-store' })
   })
 
@@ -81,8 +85,9 @@ export const viewRoutes = (house: House) => {
     const name = rest.split('?', 1)[0]?.slice(1) ?? ''
     const ticket = name === 'vnc.html' ? c.req.query('ticket') : undefined
     if (ticket !== undefined) return exchange(c, ownerHash, ticket)
+    let visit: Visit
     try {
-      await authorize(house, 'view', ownerHash, c.env.incoming.headers)
+      visit = await authorize(house, 'view', ownerHash, c.env.incoming.headers)
     } catch (error) {
       const isStranger = error instanceof Problem && error.code === 'unauthorized'
       if (isStranger && name === 'vnc.html' && wantsPage(c.req.header('accept')))
@@ -92,7 +97,12 @@ export const viewRoutes = (house: House) => {
     if (name === 'websockify') throw new Problem('upgrade-required', { headers: { upgrade: 'websocket' } })
     const file = files.get(name)
     if (!file) throw new Problem('not-found')
-    return sendFile(file, c.req.header('if-none-match'), pageHeaders)
+    return sendFile(file, c.req.header('if-none-match'), {
+      ...pageHeaders,
+      // An open view asks for its page to learn why its socket ended: it must not wake what somebody has stopped.
+      'x-porthole-state': visit.runtime.state,
+      'x-porthole-access': visit.access,
+    })
   })
 
   // The original's address of the shared browser (PARITY B19): who asks says whose.
@@ -101,6 +111,15 @@ export const viewRoutes = (house: House) => {
     if (authorization === undefined && wantsPage(c.req.header('accept'))) return askToSignIn('missing')
     const caller = await admit(house, authorization, 'runtimes:connect')
     return c.redirect(cleanViewPath(basePath, sharedHashOf(caller.tenant)), 302)
+  })
+
+  app.post('/session', async c => {
+    const authorization = c.req.header('authorization')
+    const caller = await admit(house, authorization, 'runtimes:connect')
+    const ownerHash = sharedHashOf(caller.tenant)
+    const { subject, tenant } = await authorize(house, 'view', ownerHash, { authorization })
+    await givePass(c, { tenant, ownerHash, access: 'control', subject }, secondsLeft(caller))
+    return c.body(null, 204, { 'cache-control': 'no-store', location: cleanViewPath(basePath, ownerHash) })
   })
 
   return app

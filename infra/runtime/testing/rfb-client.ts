@@ -12,6 +12,8 @@ export type RfbClient = {
   socket: WebSocket
   /** The whole screen as it is now. */
   capture: () => Promise<Picture>
+  /** Captures until a picture fits, for at most 10 s. */
+  captureUntil: (fits: (picture: Picture) => boolean) => Promise<Picture>
   pointer: (x: number, y: number, buttons: number) => void
   /** Presses and releases an X keysym. */
   key: (keysym: number) => void
@@ -83,6 +85,14 @@ export const connectRfb = async (url: string, headers: Record<string, string>): 
   }
   return {
     ...{ width, height, socket, capture },
+    captureUntil: async fits => {
+      const deadline = AbortSignal.timeout(10_000)
+      for (;;) {
+        deadline.throwIfAborted()
+        const picture = await capture()
+        if (fits(picture)) return picture
+      }
+    },
     pointer: (x, y, buttons) => {
       socket.send(Buffer.from([5, buttons, x >> 8, x & 255, y >> 8, y & 255]))
     },
