@@ -50,7 +50,8 @@ const answer = async (options: RpcOptions, turns: Turns, request: IncomingMessag
 const readBody = async (request: IncomingMessage): Promise<string | undefined> => {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of request) {
+  // A body that is too large is left unread, but its connection must live to take the answer.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     size += chunk.length
     if (size > maxBody) return undefined
     chunks.push(chunk)

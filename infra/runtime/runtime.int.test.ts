@@ -140,10 +140,12 @@ test('results stream line by line on request, and a failed action ends the run',
   assert.equal(lines[1].error.code, 'timeout')
 })
 
-test('a run that does not fit its schema is a 400 with pointers; a task without a model is a 501', async () => {
+test('a run that does not fit its schema is a 400 with pointers, one over 1 MiB a 413; a task without a model is a 501', async () => {
   const bad = await lab.run(shared, [{ type: 'content', speed: 1 }])
   assert.equal(bad.status, 400)
   assert.deepEqual(bad.json().errors, [{ pointer: '/actions/0/speed', detail: 'is not known here' }])
+  const large = await lab.run(shared, [{ type: 'evaluate', expression: 'x'.repeat(1024 * 1024) }])
+  assert.equal(large.status, 413)
   const task = await lab.request(shared, 8787, '/run', { 'x-porthole-key': key }, JSON.stringify({ task: 'x' }))
   assert.deepEqual([task.status, task.json().code], [501, 'no-model'])
 })
