@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { forcedEnd } from './child.ts'
 import { removeRunning, within } from './containers.ts'
 import { gatewayApi } from './gateway-api.ts'
+import { keepPrefixes } from './names.ts'
 import { inStep } from './progress.ts'
 import type { RaisedDocker } from './raise-docker.ts'
 import type { Front } from './raise-gateway.ts'
@@ -20,6 +21,7 @@ export async function raiseAgent(raising: Raising, { docker, dockerHost, image }
     'Agent',
     async () => {
       let unused: string | undefined = front.tokens.joinToken
+      const prefixes = await keepPrefixes(docker, join(state.dir, 'names.json'))
       const agent = await keep({
         name: 'The agent',
         signal,
@@ -34,6 +36,7 @@ export async function raiseAgent(raising: Raising, { docker, dockerHost, image }
             env: config.env,
             gatewayUrl: front.localUrl,
             joinToken,
+            ...prefixes,
             dataDir: join(state.dir, 'agent'),
             hostName: hostNameOf(hostname()),
             dockerHost,
