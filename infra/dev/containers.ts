@@ -13,8 +13,14 @@ export async function removeRunning(docker: Docker, hostIds: readonly string[]):
     ),
   )
   const containers = found.flat()
-  await Promise.all(containers.map(({ Id }) => docker.getContainer(Id).remove({ force: true })))
+  await Promise.all(containers.map(({ Id }) => docker.getContainer(Id).remove({ force: true }).catch(forgiveGone)))
   return containers.length
+}
+
+/** Gone already (404), or being removed by somebody else (409). */
+function forgiveGone(error: unknown) {
+  const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
+  if (status !== 404 && status !== 409) throw error
 }
 
 /** `work`, given up after `ms`: for cleaning up, where something that hangs must not keep the rest. */

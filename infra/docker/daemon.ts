@@ -58,20 +58,20 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   })
   const started = Date.now()
   for (;;) {
-    if (failure) throw new Explained(daemonFailed(options.logFile, tailOf(options.logFile)))
+    if (failure) throw new Explained(daemonFailed(options.logFile, reasonIn(tailOf(options.logFile, 60))))
     const answer = await probe(`unix://${options.socket}`, { tls: false, certPath: undefined })
     if (answer.kind === 'answers') break
     if (options.signal?.aborted || Date.now() - started > readyWithin) {
       if (child.pid) child.kill('SIGTERM')
       options.signal?.throwIfAborted()
-      throw new Explained(daemonFailed(options.logFile, tailOf(options.logFile)))
+      throw new Explained(daemonFailed(options.logFile, reasonIn(tailOf(options.logFile, 60))))
     }
     options.onProgress?.('waiting until it answers')
     await delay(50) // its socket appears before it serves, and no event says so
   }
   child.unref()
   const identity = child.pid === undefined ? undefined : identify(child.pid)
-  if (!identity) throw new Explained(daemonFailed(options.logFile, tailOf(options.logFile)))
+  if (!identity) throw new Explained(daemonFailed(options.logFile, reasonIn(tailOf(options.logFile, 60))))
   return daemonOf(identity)
 }
 
@@ -93,6 +93,13 @@ function pidIn(file: string): number | undefined {
   if (!existsSync(file)) return undefined
   const pid = Number(readFileSync(file, 'utf8').trim())
   return Number.isInteger(pid) && pid > 1 ? pid : undefined
+}
+
+/** The lines of dockerd's log that tell why it ended, or its last ones. */
+export function reasonIn(log: string): string {
+  const lines = log.split('\n')
+  const reasons = lines.filter(line => /^failed to |level=(error|fatal)/.test(line))
+  return (reasons.length > 0 ? reasons : lines).slice(-5).join('\n')
 }
 
 /**

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { candidates, parseAddress } from './addresses.ts'
 import { parseEngineConfig } from './config.ts'
-import { isStalePid } from './daemon.ts'
+import { isStalePid, reasonIn } from './daemon.ts'
 import { choose } from './engine.ts'
 import { isDebianFamily } from './install.ts'
 import * as messages from './messages.ts'
@@ -95,6 +95,13 @@ describe('what the answers come to', () => {
     assert.match(messages.noEngine({ ...linux, isDebian: false }), /docs\.docker\.com/)
     assert.match(messages.noEngine({ ...linux, isRoot: true, isDebian: false }), /only on Debian and Ubuntu/)
   })
+})
+
+it('of a daemon’s log only the reason is told', () => {
+  const log =
+    'time="1" level=info msg="Starting up"\nfailed to start daemon: Devices cgroup is not mounted\ntime="2" level=info msg="bye"'
+  assert.equal(reasonIn(log), 'failed to start daemon: Devices cgroup is not mounted')
+  assert.equal(reasonIn('a\nb'), 'a\nb')
 })
 
 describe('a pid file', () => {
