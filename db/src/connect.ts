@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import net from 'node:net'
 import { sql } from 'drizzle-orm'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
@@ -20,16 +22,45 @@ export type Database = {
 }
 
 /**
+ * A socket that gives up on a server which says nothing for longer than it lets any statement run: a network that
+ * swallows packets must end queries too, and TCP by itself takes a quarter of an hour. An idle connection that is closed this way is
+ * opened again when it is needed.
+ */
+const impatientSocket =
+  (silenceMs: number) =>
+  async ({ host, port, path }: Destination): Promise<net.Socket> => {
+    const socket = path ? net.connect(path) : net.connect(Number([port].flat()[0]), String([host].flat()[0]))
+    const connecting = AbortSignal.timeout(connectMs)
+    try {
+      await once(socket, 'connect', { signal: connecting })
+    } catch (cause) {
+      socket.destroy()
+      if (!connecting.aborted) throw cause
+      throw Object.assign(new Error('the database did not accept a connection in time'), { code: 'CONNECT_TIMEOUT' })
+    }
+    socket.setTimeout(silenceMs, () => {
+      socket.destroy(Object.assign(new Error('the database has gone silent'), { code: 'CONNECTION_SILENT' }))
+    })
+    return socket
+  }
+
+type Destination = { host?: unknown; port?: unknown; path?: string | false | undefined }
+
+const connectMs = 5000
+const defaultSilenceMs = 20_000
+
+/**
  * Connects lazily, with at most `max` connections (default 10). A statement is cancelled by the server after 15 s, so no
  * wait on a lock is endless.
  *
  * @param url `postgres://user:password@host:port/database`
  */
-export const connect = (url: string, { max = 10 }: { max?: number } = {}): Database => {
-  const client = postgres(url, {
-    max,
+export const connect = (
+  url: string,
+  { max = 10, silenceMs = defaultSilenceMs }: { max?: number; silenceMs?: number } = {},
+): Database => {
+  const options = {
     connect_timeout: 5,
-    idle_timeout: 60,
     connection: {
       application_name: 'porthole',
       statement_timeout: 15_000,
@@ -37,11 +68,18 @@ export const connect = (url: string, { max = 10 }: { max?: number } = {}): Datab
     },
     // Notices ("relation exists, skipping") are chatter of migrations.
     onnotice: () => {},
-  })
+  }
+  // Taken by postgres.js, though its types do not say so.
+  const undocumented = { socket: impatientSocket(silenceMs) }
+  const client = postgres(url, { ...options, max, idle_timeout: 60, ...undocumented })
+  // Its connection is silent for as long as nothing happens.
+  const listener = postgres(url, { ...options, max: 1 })
   return {
     db: drizzle(client, { schema }),
-    listen: (channel, onNotice, onListening) => client.listen(channel, onNotice, onListening),
-    close: (seconds = 5) => client.end({ timeout: seconds }),
+    listen: (channel, onNotice, onListening) => listener.listen(channel, onNotice, onListening),
+    close: async (seconds = 5) => {
+      await Promise.all([client.end({ timeout: seconds }), listener.end({ timeout: seconds })])
+    },
   }
 }
 

@@ -121,3 +121,8 @@ export const findProfile = async (
       .from(profiles)
       .where(and(eq(profiles.tenant, owner.tenant), eq(profiles.mode, owner.mode), eq(profiles.owner, owner.owner)))
   )[0]
+
+/** Forgets a profile whose volume is gone. */
+export const forgetProfile = async (db: Tx, id: string): Promise<void> => {
+  await db.delete(profiles).where(eq(profiles.id, id))
+}

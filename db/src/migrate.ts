@@ -5,6 +5,8 @@ import postgres from 'postgres'
 
 /** Any number, as long as every gateway uses the same one ("porthole" in a phone's keypad, cut to a bigint). */
 const migrationLock = 76784653
+/** Milliseconds another gateway's migration may take. */
+const lockTimeoutMs = 120_000
 
 /**
  * Brings the database up to the newest migration. Gateways that start at the same time wait for each other under an
@@ -14,7 +16,13 @@ const migrationLock = 76784653
  */
 export const migrate = async (url: string): Promise<void> => {
   // A session-level lock needs a connection of its own; max 1 keeps lock and migration on the same one.
-  const client = postgres(url, { max: 1, connect_timeout: 10, onnotice: () => {} })
+  const client = postgres(url, {
+    max: 1,
+    connect_timeout: 10,
+    // One that hangs while it holds the lock must not hold up every other start for ever.
+    connection: { lock_timeout: lockTimeoutMs },
+    onnotice: () => {},
+  })
   try {
     await client`select pg_advisory_lock(${migrationLock})`
     await applyMigrations(drizzle(client), {

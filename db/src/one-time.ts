@@ -60,7 +60,7 @@ export type Replay =
   | { kind: 'at-work' }
   | { kind: 'done'; status: number; body: Record<string, unknown> }
 
-/** Claims an `Idempotency-Key`; a claim whose request died is free again after two minutes. */
+/** Claims an `Idempotency-Key`; a claim whose request died is free again after ten minutes, twice what one may take. */
 export const claimIdempotencyKey = async (db: Tx, digest: string, requestDigest: string): Promise<Replay> => {
   await db
     .delete(idempotencyKeys)
@@ -68,7 +68,7 @@ export const claimIdempotencyKey = async (db: Tx, digest: string, requestDigest:
       and(
         eq(idempotencyKeys.digest, digest),
         isNull(idempotencyKeys.status),
-        lt(idempotencyKeys.createdAt, inSeconds(-120)),
+        lt(idempotencyKeys.createdAt, inSeconds(-600)),
       ),
     )
   const added = await db.insert(idempotencyKeys).values({ digest, requestDigest }).onConflictDoNothing().returning()

@@ -59,7 +59,7 @@ describe('runtimes in Postgres', { concurrency: false }, () => {
   }
   const started = async (owner: string, host = 'h1'): Promise<RuntimeRow> => {
     const row = await startOn(db(), (await claim(owner)).row, host, lease)
-    assert(row && row !== 'full')
+    assert(typeof row === 'object')
     return row
   }
   const running = async (owner: string): Promise<RuntimeRow> => {
@@ -114,7 +114,7 @@ describe('runtimes in Postgres', { concurrency: false }, () => {
       const stopped = stopping && (await toStopped(db(), stopping))
       assert(stopped)
       const again = await startOn(db(), stopped, 'h1', lease)
-      assert(again && again !== 'full')
+      assert(typeof again === 'object')
       assert.equal(again.generation, old.generation + 1)
       assert.equal(await toRunning(db(), { ...again, generation: old.generation }), undefined)
       assert.equal(await toFailedAndFree(db(), old, { code: 'x', detail: 'late' }), undefined)

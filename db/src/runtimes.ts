@@ -4,6 +4,7 @@ import type { Db, Tx } from './connect.ts'
 import { type Need, release, reserve } from './hosts.ts'
 import { type EventRow, events, profiles, type RuntimeRow, runtimes } from './schema.ts'
 import { type EventData, type RuntimeError, type RuntimeState, sourcesOf } from './states.ts'
+import { returnQuota, takeQuota } from './tenants.ts'
 
 /** NOTIFY channel: the payload is the id of a runtime that moved. A hint; the row is the truth. */
 export const runtimeChannel = 'porthole_runtimes'
@@ -137,6 +138,12 @@ export const move = (
     return row
   })
 
+/** Frees what a runtime held: the tenant's row first, the host's second, as everywhere. */
+const giveBack = async (tx: Tx, row: RuntimeRow, hostId: string) => {
+  await returnQuota(tx, row.tenant, needOf(row))
+  await release(tx, hostId, needOf(row))
+}
+
 /** The move to `to` that also gives back what the runtime held on its host. Only once the host has let go of it. */
 const moveAndRelease = (
   db: Db,
@@ -147,31 +154,37 @@ const moveAndRelease = (
   db.transaction(async tx => {
     const row = await move(tx, seen, { ...step, set: { ...step.set, reserved: false } })
     if (!row) return undefined
-    if (seen.reserved && seen.hostId) await release(tx, seen.hostId, needOf(seen))
+    if (seen.reserved && seen.hostId) await giveBack(tx, seen, seen.hostId)
     await also(tx, row)
     return row
   })
 
-/** Thrown inside a placement to undo it: the host has no room after all. */
-class HostFull extends Error {}
+/** Thrown inside a placement to undo it: the tenant or the host has no room after all. */
+class NoRoom extends Error {
+  readonly who: 'full' | 'over-quota'
+  constructor(who: 'full' | 'over-quota') {
+    super(who)
+    this.who = who
+  }
+}
 
 /**
  * Puts a runtime on a host in one transaction: a new generation, `starting`, the host's capacity reserved, and the
  * profile's home remembered.
  *
- * @returns the row; `'full'` when the host has no room; undefined when the runtime was moved by somebody else.
+ * @returns the row; `'full'` when the host has no room, `'over-quota'` when the tenant has none; undefined when the runtime was moved by somebody else.
  */
 export const startOn = async (
   db: Db,
   seen: RuntimeRow,
   hostId: string,
   leaseMs: number,
-): Promise<RuntimeRow | 'full' | undefined> => {
+): Promise<RuntimeRow | 'full' | 'over-quota' | undefined> => {
   const staysReserved = seen.reserved && seen.hostId === hostId
   if (seen.reserved && !staysReserved) throw new Error(`${seen.id} still holds capacity on ${seen.hostId}`)
   try {
     return await db.transaction(async tx => {
-      // The runtime's row first, the host's second, everywhere: two orders would deadlock.
+      // The runtime's row first, then the tenant's, then the host's, everywhere: two orders would deadlock.
       const row = await move(tx, seen, {
         to: 'starting',
         set: {
@@ -185,7 +198,10 @@ export const startOn = async (
         data: { host: hostId },
       })
       if (!row) return undefined
-      if (!staysReserved && !(await reserve(tx, hostId, needOf(seen)))) throw new HostFull()
+      if (!staysReserved) {
+        if (!(await takeQuota(tx, seen.tenant, needOf(seen)))) throw new NoRoom('over-quota')
+        if (!(await reserve(tx, hostId, needOf(seen)))) throw new NoRoom('full')
+      }
       const { tenant, mode, owner, ownerHash } = row
       await tx
         .insert(profiles)
@@ -197,7 +213,7 @@ export const startOn = async (
       return row
     })
   } catch (error) {
-    if (error instanceof HostFull) return 'full'
+    if (error instanceof NoRoom) return error.who
     throw error
   }
 }
@@ -267,7 +283,7 @@ export const freeReservation = (db: Db, seen: RuntimeRow): Promise<boolean> =>
       )
       .returning()
     if (!row?.hostId) return false
-    await release(tx, row.hostId, needOf(row))
+    await giveBack(tx, row, row.hostId)
     return true
   })
 
@@ -299,7 +315,15 @@ export const leaseWork = async (
   await db
     .update(runtimes)
     .set({ workUntil: inMs(ms) })
-    .where(and(eq(runtimes.id, seen.id), eq(runtimes.generation, seen.generation), eq(runtimes.state, seen.state)))
+    .where(
+      and(
+        eq(runtimes.id, seen.id),
+        eq(runtimes.generation, seen.generation),
+        eq(runtimes.state, seen.state),
+        // Work that was finished meanwhile is not begun again.
+        isNotNull(runtimes.workUntil),
+      ),
+    )
 }
 
 /** Counts as use, for idle time. */
@@ -309,6 +333,18 @@ export const touch = async (db: Db, id: string): Promise<void> => {
 
 export const findRuntimeById = async (db: Tx, id: string): Promise<RuntimeRow | undefined> =>
   (await db.select().from(runtimes).where(eq(runtimes.id, id)))[0]
+
+/** The owner's runtime that is not deleted. */
+export const findLive = async (
+  db: Tx,
+  owner: Pick<RuntimeRow, 'tenant' | 'mode' | 'owner'>,
+): Promise<RuntimeRow | undefined> =>
+  (
+    await db
+      .select()
+      .from(runtimes)
+      .where(and(ofOwner(owner), isNotDeleted))
+  )[0]
 
 /** A runtime of this tenant; another tenant's is undefined, as one that does not exist. */
 export const findRuntime = async (db: Tx, tenant: string, id: string): Promise<RuntimeRow | undefined> =>
@@ -333,6 +369,7 @@ export const findByHash = async (db: Tx, tenant: string, ownerHash: string): Pro
 export type RuntimeFilter = {
   state?: RuntimeState[] | undefined
   owner?: string | undefined
+  mode?: string | undefined
   spec?: string | undefined
   labels?: Record<string, string> | undefined
 }
@@ -352,6 +389,7 @@ export const listRuntimes = (
         eq(runtimes.tenant, tenant),
         filter.state ? inArray(runtimes.state, filter.state) : isNotDeleted,
         filter.owner === undefined ? undefined : eq(runtimes.owner, filter.owner),
+        filter.mode === undefined ? undefined : eq(runtimes.mode, filter.mode),
         filter.spec === undefined ? undefined : eq(runtimes.spec, filter.spec),
         filter.labels === undefined
           ? undefined
@@ -376,3 +414,10 @@ export const listEvents = (db: Tx, runtimeId: string, after: number, limit: numb
     .where(and(eq(events.runtimeId, runtimeId), sql`${events.seq} > ${after}`))
     .orderBy(events.seq)
     .limit(limit)
+
+/** Where several runtimes are now. */
+export const listRuntimeStates = (db: Tx, ids: string[]): Promise<Pick<RuntimeRow, 'id' | 'state' | 'generation'>[]> =>
+  db
+    .select({ id: runtimes.id, state: runtimes.state, generation: runtimes.generation })
+    .from(runtimes)
+    .where(inArray(runtimes.id, ids))

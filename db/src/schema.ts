@@ -14,17 +14,44 @@ import {
   timestamp,
   uniqueIndex,
 } from 'drizzle-orm/pg-core'
-import type { EventData, RequestedStart, RuntimeError, RuntimeState } from './states.ts'
+import type { AtCap, ClaimMapping, EventData, RequestedStart, RuntimeError, RuntimeState } from './states.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
 const bytes = (name: string) => bigint(name, { mode: 'number' })
 
-export const tenants = pgTable('tenants', {
-  slug: text().primaryKey(),
-  /** Isolation mode of requests that name none. */
-  mode: text().notNull().default('shared'),
-  createdAt: at('created_at').notNull().defaultNow(),
-})
+export const tenants = pgTable(
+  'tenants',
+  {
+    slug: text().primaryKey(),
+    /** Isolation mode of requests that name none. */
+    mode: text().notNull().default('shared'),
+    /** Set while nobody of this tenant is let in. */
+    suspendedAt: at('suspended_at'),
+    /** Origins whose pages may frame this tenant's live views. */
+    frameAncestors: jsonb('frame_ancestors').$type<string[]>().notNull().default([]),
+    /** Null: no limit. Runtimes count while they start or run; memory and CPU as long as they are reserved. */
+    maxRuntimes: integer('max_runtimes'),
+    maxMemoryBytes: bytes('max_memory_bytes'),
+    maxCpuMillis: integer('max_cpu_millis'),
+    createsPerMinute: integer('creates_per_minute'),
+    atCap: text('at_cap').$type<AtCap>().notNull().default('reject'),
+    /** Most requests that wait in line at the cap. */
+    queueLimit: integer('queue_limit').notNull().default(100),
+    usedRuntimes: integer('used_runtimes').notNull().default(0),
+    usedMemoryBytes: bytes('used_memory_bytes').notNull().default(0),
+    usedCpuMillis: integer('used_cpu_millis').notNull().default(0),
+    /** The minute whose creates are counted, and how many there were. */
+    createMinute: at('create_minute'),
+    createCount: integer('create_count').notNull().default(0),
+    createdAt: at('created_at').notNull().defaultNow(),
+  },
+  t => [
+    check(
+      'tenants_used_not_negative',
+      sql`${t.usedRuntimes} >= 0 and ${t.usedMemoryBytes} >= 0 and ${t.usedCpuMillis} >= 0`,
+    ),
+  ],
+)
 
 export const hosts = pgTable(
   'hosts',
@@ -154,7 +181,77 @@ export const signingKeys = pgTable('signing_keys', {
   /** The private key as JWK, sealed with PORTHOLE_SECRET. */
   sealedPrivateKey: text('sealed_private_key').notNull(),
   createdAt: at('created_at').notNull().defaultNow(),
+  /** Signs from then on; published before, so that nobody meets a key that is not known yet. */
+  activeAt: at('active_at').notNull().defaultNow(),
+  /** Tokens signed with it are good until then; afterwards it is not published any more. */
+  retiredAt: at('retired_at'),
 })
+
+/** Tokens we have minted: for listing and revoking. The token itself is nowhere. */
+export const tokens = pgTable(
+  'tokens',
+  {
+    /** The `jti`. */
+    id: text().primaryKey(),
+    tenant: text()
+      .notNull()
+      .references(() => tenants.slug),
+    subject: text().notNull(),
+    scopes: jsonb().$type<string[]>().notNull(),
+    owner: text(),
+    /** The token with which it was minted: revoking that one revokes this one too. */
+    parent: text(),
+    createdAt: at('created_at').notNull().defaultNow(),
+    expiresAt: at('expires_at').notNull(),
+    revokedAt: at('revoked_at'),
+  },
+  t => [
+    index('tokens_tenant').on(t.tenant, t.id),
+    index('tokens_parent').on(t.parent),
+    index('tokens_revoked').on(t.revokedAt).where(sql`${t.revokedAt} is not null`),
+  ],
+)
+
+/** Issuers that a tenant trusts besides ours. */
+export const issuers = pgTable(
+  'issuers',
+  {
+    id: text().primaryKey(),
+    tenant: text()
+      .notNull()
+      .references(() => tenants.slug),
+    /** The `iss` claim, exactly. One issuer belongs to one tenant: a token says by itself whose it is. */
+    issuer: text().notNull(),
+    jwksUrl: text('jwks_url').notNull(),
+    audience: text().notNull(),
+    algorithms: jsonb().$type<string[]>().notNull(),
+    /** Which claims hold what; scopes that its tokens may have at most. */
+    claims: jsonb().$type<ClaimMapping>().notNull(),
+    createdAt: at('created_at').notNull().defaultNow(),
+  },
+  t => [uniqueIndex('issuers_issuer').on(t.issuer), index('issuers_tenant').on(t.tenant, t.id)],
+)
+
+/** Who did what, from where, to what, with what result. Written once, never changed. */
+export const audit = pgTable(
+  'audit',
+  {
+    seq: bigserial({ mode: 'number' }).primaryKey(),
+    at: at('at').notNull().defaultNow(),
+    tenant: text().notNull(),
+    subject: text().notNull(),
+    /** The token's id; null for a person's cookie from before, or a host. */
+    tokenId: text('token_id'),
+    action: text().notNull(),
+    target: text().notNull(),
+    /** HTTP status of the answer. */
+    status: integer().notNull(),
+    code: text(),
+    address: text().notNull(),
+    requestId: text('request_id').notNull(),
+  },
+  t => [index('audit_tenant').on(t.tenant, t.seq)],
+)
 
 /** One-time credentials, by SHA-256 of the token: taking one is `delete … returning`. */
 export const tickets = pgTable(
@@ -168,6 +265,10 @@ export const tickets = pgTable(
     ownerHash: text('owner_hash').notNull(),
     access: text().$type<'control' | 'view'>().notNull(),
     subject: text().notNull(),
+    /** The token it was made with; revoking that one closes what the ticket opened. */
+    tokenId: text('token_id'),
+    /** When that token expires: what the ticket opened ends then at the latest. */
+    goodUntil: at('good_until').notNull(),
     expiresAt: at('expires_at').notNull(),
   },
   t => [index('tickets_expiry').on(t.expiresAt)],

@@ -13,10 +13,13 @@ export const runtimeStates = [
 ] as const
 export type RuntimeState = (typeof runtimeStates)[number]
 
-/** From each state, where a runtime may go. A start on another host goes from `starting` to `starting`. */
+/**
+ * From each state, where a runtime may go. A start on another host goes from `starting` to `starting`; a start that
+ * somebody wants stopped goes to `stopping` without having been `running`.
+ */
 export const moves = {
-  pending: ['starting', 'failed', 'deleting'],
-  starting: ['starting', 'running', 'failed', 'lost', 'deleting'],
+  pending: ['starting', 'stopping', 'failed', 'deleting'],
+  starting: ['starting', 'running', 'stopping', 'failed', 'lost', 'deleting'],
   running: ['paused', 'stopping', 'failed', 'lost', 'deleting'],
   paused: ['running', 'stopping', 'failed', 'lost', 'deleting'],
   stopping: ['stopped', 'failed', 'lost', 'deleting'],
@@ -46,3 +49,21 @@ export type RequestedStart = {
 }
 
 export type EventData = Record<string, string | number | boolean | null>
+
+/** What happens to a start when its tenant is at its cap. */
+export const atCapPolicies = ['reject', 'queue', 'pause-oldest'] as const
+export type AtCap = (typeof atCapPolicies)[number]
+
+/** How to read a foreign issuer's tokens. */
+export type ClaimMapping = {
+  /** Claim with the subject; default `sub`. */
+  subject?: string
+  /** Claim with the owner the token is good for; absent: good for all of the tenant's. */
+  owner?: string
+  /** The isolation mode of that owner; default `docker-per-principal`. */
+  mode?: 'shared' | 'docker-per-principal' | 'docker-per-task'
+  /** Claim with the scopes (a list, or words in one string); absent: every token has `scopes`. */
+  scope?: string
+  /** What its tokens may do at most. */
+  scopes: string[]
+}

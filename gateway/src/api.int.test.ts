@@ -25,8 +25,22 @@ describe('the public API', { concurrency: false }, () => {
   let alice: RuntimeRow
   let deleted: RuntimeRow
 
-  const token = (more: { tenant?: string; scopes?: readonly Scope[]; owner?: string } = {}, seconds = 60) =>
-    mintToken(issuer, { tenant: 'default', subject: 'test', scopes, jti: 'j', ...more }, seconds)
+  const token = (
+    { owner, ...more }: { tenant?: string; scopes?: readonly Scope[]; owner?: string; jti?: string } = {},
+    seconds = 60,
+  ) =>
+    mintToken(
+      issuer,
+      {
+        tenant: 'default',
+        subject: 'test',
+        scopes,
+        jti: 'j',
+        owner: owner === undefined ? undefined : { mode: 'docker-per-principal', name: owner },
+        ...more,
+      },
+      seconds,
+    )
 
   const ownersRow = async (owner: string) => {
     const ownerHash = ownerHashOf('default', 'docker-per-principal', owner)
@@ -386,7 +400,56 @@ describe('the public API', { concurrency: false }, () => {
     assert.equal((await send('/v1/runtimes?colour=red', { headers: bearer(jwt) })).status, 400)
   })
 
+  it("a token for one owner is not shown an answer kept under another's Idempotency-Key", async () => {
+    const key = { 'idempotency-key': 'k-2' }
+    const body = { userId: 'victim', wait: 0 }
+    assert.equal((await post('/v1/runtimes', await token(), body, key)).status, 202)
+    const mallory = await post('/v1/runtimes', await token({ owner: 'mallory' }), body, key)
+    assert.deepEqual([mallory.status, codeIn(mallory)], [403, 'wrong-owner'])
+  })
+
+  it('a token for a principal is not good for a task or a shared runtime of the same name', async () => {
+    const bobs = await token({ owner: 'default' })
+    for (const body of [{ mode: 'docker-per-task', taskId: 'default' }, { mode: 'shared' }]) {
+      const made = JSON.parse((await post('/v1/runtimes', await token(), { ...body, wait: 0 })).text)
+      assert.equal((await send(`/v1/runtimes/${made.id}`, { headers: bearer(bobs) })).status, 404)
+      assert.equal((await send(`/cdp/${made.ownerHash}/json/version`, { headers: bearer(bobs) })).status, 404)
+      assert.equal(codeIn(await post('/v1/runtimes', bobs, { ...body, wait: 0 })), 'wrong-owner')
+    }
+    assert.deepEqual(JSON.parse((await send('/v1/runtimes', { headers: bearer(bobs) })).text).items, [])
+  })
+
+  it('a stranger is refused before the body is read, whatever is in it', async () => {
+    const headers = { 'content-type': 'application/json' }
+    const spaces = `{"mode":"a${' '.repeat(900_000)}b"}`
+    const keys = `{${Array.from({ length: 50_000 }, (_, n) => `"k${n}":1`).join()}}`
+    for (const body of [spaces, keys, 'not json']) {
+      const startedAt = performance.now()
+      const answer = await send('/v1/runtimes', { method: 'POST', headers, body })
+      assert.equal(answer.status, 401)
+      assert(performance.now() - startedAt < 2000)
+    }
+    const jwt = await token()
+    const answer = await send('/v1/runtimes', { method: 'POST', headers: { ...headers, ...bearer(jwt) }, body: keys })
+    assert.equal(answer.status, 400)
+    assert(answer.text.length < 10_000, `${answer.text.length} characters of faults`)
+  })
+
+  it('text that no database can hold is a 400', async () => {
+    const jwt = await token()
+    for (const query of ['owner=%00', 'spec=%00', 'cursor=%00', 'label=a%3D%00'])
+      assert.equal((await send(`/v1/runtimes?${query}`, { headers: bearer(jwt) })).status, 400, query)
+    for (const body of [{ labels: { a: '\0' } }, { env: { A: '\0' } }, { spec: '\0' }, { labels: { a: '\ud800' } }])
+      assert.equal((await post('/v1/runtimes', jwt, body)).status, 400, JSON.stringify(body))
+  })
+
   describe("a person's link", () => {
+    it('is not used up by somebody who only looks', async () => {
+      const target = await link()
+      assert.equal((await send(target, { method: 'HEAD' })).status, 401)
+      assert.equal((await send(target)).status, 302)
+    })
+
     const page = { accept: 'text/html,*/*' }
     const link = async () => {
       const answer = await post(`/v1/runtimes/${alice.id}/tickets`, await token(), { access: 'control' })
@@ -519,7 +582,15 @@ describe('the public API', { concurrency: false }, () => {
     await addTicket(
       database.db,
       'tk_x',
-      { tenant, runtimeId, ownerHash: alice.ownerHash, access: 'view', subject: '' },
+      {
+        tenant,
+        runtimeId,
+        ownerHash: alice.ownerHash,
+        access: 'view',
+        subject: '',
+        tokenId: null,
+        goodUntil: new Date(Date.now() + 60_000),
+      },
       60,
     )
     const other = await ownersRow('carol')

@@ -14,6 +14,8 @@ import { pageRoutes } from './routes/pages.ts'
 import { runtimeRoutes } from './routes/runtimes.ts'
 
 const maxBodyBytes = 1024 * 1024
+/** Milliseconds until a body must be there. */
+const bodyMs = 30_000
 
 /** Hono's own refusals (malformed JSON, another media type) in our form. */
 const toProblem = (error: Error): Problem => {
@@ -57,7 +59,16 @@ export const createApp = (house: House, relay: Relay) => {
     }),
   )
   app.use('/v1/*', async (c, next) => {
-    await next()
+    const incoming = c.env?.incoming
+    // Nobody may hold a request open by sending its body a byte at a time.
+    const timer = setTimeout(() => {
+      if (incoming && !incoming.complete) incoming.socket.destroy()
+    }, bodyMs)
+    try {
+      await next()
+    } finally {
+      clearTimeout(timer)
+    }
     c.header('cache-control', 'no-store')
   })
 

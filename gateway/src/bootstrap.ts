@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util'
-import { addJoinToken, connect, migrate, putTenant } from '@porthole/db'
+import { addJoinToken, addToken, connect, migrate, putTenant } from '@porthole/db'
 import { ulid } from 'ulid'
 import { type Config, ConfigError } from './config.ts'
 import { modes } from './identity/owner.ts'
-import { mintToken, type Scope, scopes, tenantSlug } from './tokens/caller.ts'
+import { mintToken, type Scope, scopes, tenantScopes, tenantSlug } from './tokens/caller.ts'
 import { createIssuer } from './tokens/issuer.ts'
 import { randomToken } from './tokens/random.ts'
 import { createSeal } from './tokens/seal.ts'
@@ -11,8 +11,6 @@ import { createSeal } from './tokens/seal.ts'
 const days = (n: number) => n * 86_400
 const lifetimeSeconds = days(30)
 const joinSeconds = 300
-
-const tenantScopes = scopes.filter(scope => scope !== 'hosts:admin' && scope !== 'tenants:admin')
 
 /** The first credentials of an installation. Whoever has PORTHOLE_SECRET and the database may make them. */
 export type Credentials = { adminToken: string; tenantToken: string; joinToken: string; viewToken?: string }
@@ -41,18 +39,22 @@ export const bootstrap = async (config: Config, args: string[]): Promise<Credent
   try {
     await putTenant(database.db, { slug: slug.data, mode })
     const issuer = await createIssuer(database.db, createSeal(config.secret), Date.now)
-    const mint = (subject: string, allowed: readonly Scope[], forOwner?: string) =>
-      mintToken(
+    const mint = async (subject: string, allowed: readonly Scope[], forOwner?: string) => {
+      const jti = ulid()
+      const owner = forOwner ?? null
+      await addToken(database.db, { id: jti, tenant: slug.data, subject, scopes: [...allowed], owner }, lifetimeSeconds)
+      return mintToken(
         issuer,
         {
           tenant: slug.data,
           subject,
           scopes: allowed,
-          jti: ulid(),
-          ...(forOwner === undefined ? {} : { owner: forOwner }),
+          jti,
+          owner: forOwner === undefined ? undefined : { mode: 'docker-per-principal', name: forOwner },
         },
         lifetimeSeconds,
       )
+    }
     const joinToken = randomToken('jt')
     await addJoinToken(database.db, joinToken, 'bootstrap', joinSeconds)
     return {

@@ -1,12 +1,14 @@
 import type { Database, RuntimeRow, TenantRow } from '@porthole/db'
-import { findTenant } from '@porthole/db'
 import type { Logger } from 'pino'
 import type { Dispatcher } from 'undici'
 import type { Agents } from './agents/client.ts'
+import type { OpenSockets } from './edge/open-sockets.ts'
 import { Problem } from './problem.ts'
 import type { Changes } from './runtimes/changes.ts'
 import type { Conductor } from './runtimes/conductor.ts'
-import { authenticate, type Caller, demand, type Scope } from './tokens/caller.ts'
+import type { Access } from './tokens/access.ts'
+import { type Caller, demand, type Scope } from './tokens/caller.ts'
+import type { Doorman } from './tokens/doorman.ts'
 import type { Issuer } from './tokens/issuer.ts'
 import type { Seal } from './tokens/seal.ts'
 
@@ -14,6 +16,9 @@ import type { Seal } from './tokens/seal.ts'
 export type House = {
   database: Database
   issuer: Issuer
+  access: Access
+  doorman: Doorman
+  sockets: OpenSockets
   seal: Seal
   agents: Agents
   changes: Changes
@@ -35,11 +40,11 @@ export type Guest = Caller & { row: TenantRow }
 /**
  * Who is asking, if they may.
  *
- * @throws Problem `unauthorized`, `insufficient-scope`
+ * @throws Problem `unauthorized`, `tenant-suspended`, `insufficient-scope`
  */
 export const admit = async (house: House, authorization: string | undefined, scope?: Scope): Promise<Guest> => {
-  const caller = await authenticate(house.issuer, authorization)
-  const row = await findTenant(house.database.db, caller.tenant)
+  const caller = await house.doorman.admit(authorization)
+  const row = await house.access.tenant(caller.tenant)
   if (!row) throw new Problem('unauthorized', { detail: "the token's tenant does not exist" })
   if (scope) demand(caller, scope)
   return { ...caller, row }
@@ -47,4 +52,8 @@ export const admit = async (house: House, authorization: string | undefined, sco
 
 /** Whether a runtime is the caller's to see; one that is not answers as one that does not exist. */
 export const isTheirs = (caller: Caller, row: RuntimeRow | undefined): row is RuntimeRow =>
-  row !== undefined && row.tenant === caller.tenant && (caller.owner === undefined || caller.owner === row.owner)
+  row !== undefined && row.tenant === caller.tenant && isForOwner(caller, row)
+
+/** Whether a token that is bound to one owner is bound to this one. */
+export const isForOwner = ({ owner }: Caller, { mode, owner: name }: Pick<RuntimeRow, 'mode' | 'owner'>): boolean =>
+  owner === undefined || (owner.mode === mode && owner.name === name)

@@ -1,6 +1,6 @@
-import { pino } from 'pino'
 import { bootstrap } from './bootstrap.ts'
 import { ConfigError, readConfig } from './config.ts'
+import { createLog } from './log.ts'
 import { serve } from './server.ts'
 import { SealError } from './tokens/seal.ts'
 
@@ -16,7 +16,7 @@ const run = async () => {
   }
   if (command !== 'serve') throw new ConfigError(usage)
 
-  const log = pino({ level: config.logLevel, base: undefined })
+  const log = createLog(config.logLevel)
   const gateway = await serve(config, log)
   let closing = false
   const close = async (why: string) => {

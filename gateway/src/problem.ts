@@ -5,6 +5,7 @@ export const problems = {
   unauthorized: [401, 'A valid token is needed'],
   'insufficient-scope': [403, 'The token does not allow this'],
   'wrong-owner': [403, 'The token is for another owner'],
+  'tenant-suspended': [403, 'The tenant is suspended'],
   'wrong-origin': [403, 'Pages of this origin may not connect here'],
   'not-found': [404, 'There is no such thing'],
   'spec-not-found': [404, 'There is no such spec'],
@@ -16,9 +17,13 @@ export const problems = {
   'join-refused': [403, 'The host was not admitted'],
   gone: [410, 'The runtime was deleted'],
   'too-large': [413, 'The body is too large'],
+  'tenant-exists': [409, 'There is a tenant of that name'],
+  'issuer-taken': [409, 'The issuer is trusted already'],
   'unsupported-media-type': [415, 'The body must be JSON'],
   'idempotency-mismatch': [422, 'This Idempotency-Key was used with another request'],
   'upgrade-required': [426, 'This path takes WebSocket connections only'],
+  'quota-exceeded': [429, 'The tenant is at its limit'],
+  'rate-limited': [429, 'The tenant has created too many runtimes in this minute'],
   internal: [500, 'The gateway failed'],
   'runtime-failed': [502, 'The runtime did not start'],
   'upstream-failed': [502, 'The runtime did not answer properly'],
@@ -26,6 +31,7 @@ export const problems = {
   'profile-unavailable': [503, "The host that has this owner's profile is away"],
   'host-unreachable': [503, 'The host of this runtime does not answer'],
   'not-running': [503, 'The runtime is not running'],
+  'issuer-unavailable': [503, "The token's issuer does not answer"],
   'database-unavailable': [503, 'The database does not answer'],
   'start-timeout': [504, 'The runtime was not ready in time'],
   'upstream-timeout': [504, 'The runtime did not answer in time'],
@@ -92,7 +98,7 @@ export class Problem extends Error {
 
 /** Node's and postgres.js's codes for "the database cannot be reached or is going down". */
 const databaseAway =
-  /^(CONNECTION_|CONNECT_TIMEOUT|ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|ETIMEDOUT|57P0[123]|53300|08)/
+  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EPIPE|ETIMEDOUT|57P0[123]|57014|53300|25006|08)/
 
 const codeOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''

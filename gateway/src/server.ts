@@ -8,6 +8,7 @@ import { Agent } from 'undici'
 import { createAgents } from './agents/client.ts'
 import { createApp } from './app.ts'
 import { type Config, ConfigError } from './config.ts'
+import { createOpenSockets } from './edge/open-sockets.ts'
 import { createUpgradeHandler } from './edge/upgrades.ts'
 import type { House } from './house.ts'
 import { listenForChanges } from './runtimes/changes.ts'
@@ -15,6 +16,9 @@ import { startCommandOf } from './runtimes/command.ts'
 import { createConductor } from './runtimes/conductor.ts'
 import { createDriver } from './runtimes/driver.ts'
 import { startUpkeep } from './runtimes/upkeep.ts'
+import { watchAccess } from './tokens/access.ts'
+import { createDoorman } from './tokens/doorman.ts'
+import { createExternalIssuers } from './tokens/external.ts'
 import { createIssuer } from './tokens/issuer.ts'
 import { createSeal } from './tokens/seal.ts'
 
@@ -53,8 +57,19 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
   const base = config.publicUrl ?? url
 
   const dispatcher = new Agent({ connections: 64, connectTimeout: 5000, pipelining: 1 })
-  const agents = createAgents(issuer, dispatcher)
+  const starts = new Agent({ connections: 256, connectTimeout: 5000, pipelining: 1 })
+  const agents = createAgents(issuer, { starts, others: dispatcher })
   const changes = await listenForChanges(database)
+  const access = await watchAccess(database, log, now)
+  const externals = createExternalIssuers(db, now)
+  const doorman = createDoorman({ issuer, externals, access, now })
+  const sockets = createOpenSockets(db, doorman.isWelcome, log)
+  access.onChange(() => {
+    externals.forget()
+    doorman.forget()
+    sockets.checkRights()
+  })
+  changes.onMove(sockets.checkRuntime)
   const driver = createDriver({
     db,
     agents,
@@ -66,6 +81,9 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
   const house: House = {
     database,
     issuer,
+    access,
+    doorman,
+    sockets,
     seal,
     agents,
     changes,
@@ -76,7 +94,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     base,
     origins: new Set([new URL(base).origin, ...config.allowedOrigins]),
   }
-  const upkeep = startUpkeep(db, log)
+  const upkeep = startUpkeep(db, issuer, log)
 
   const app = createApp(house, relay)
   server.on('request', getRequestListener(app.fetch))
@@ -94,8 +112,9 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
       await relay.close()
       server.closeAllConnections()
       await closed
-      await changes.close().catch(() => {})
-      await dispatcher.destroy()
+      sockets.close()
+      await Promise.allSettled([changes.close(), access.close()])
+      await Promise.all([dispatcher.destroy(), starts.destroy()])
       await database.close(2)
     },
   }

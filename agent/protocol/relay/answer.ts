@@ -15,6 +15,8 @@ export class Answer {
   readonly #res: http.ServerResponse
   readonly #target: RelayTarget
   #hasLength = false
+  /** Something else was sent in place of the upstream's answer, which only has to run out. */
+  #isReplaced = false
 
   constructor(res: http.ServerResponse, target: RelayTarget) {
     this.#res = res
@@ -30,6 +32,13 @@ export class Answer {
   }
 
   start(status: number, message: string | undefined, rawHeaders: readonly string[]): void {
+    const instead = this.#target.instead?.(status, rawHeaders)
+    if (instead !== undefined) {
+      this.#isReplaced = true
+      this.status = instead.status
+      sendProblem(this.#res, instead.status, instead)
+      return
+    }
     this.status = status
     const headers = answerHeaders(rawHeaders, this.#target)
     this.#hasLength = headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'content-length')
@@ -42,11 +51,13 @@ export class Answer {
 
   /** False: wait for the response's `drain`. */
   write(chunk: Buffer): boolean {
+    if (this.#isReplaced) return true
     this.bytes += chunk.length
     return this.#res.write(chunk)
   }
 
   end(rawTrailers: readonly string[]): void {
+    if (this.#isReplaced) return
     if (rawTrailers.length > 0) this.#res.addTrailers(trailerHeaders(rawTrailers, this.#target))
     this.#res.end()
   }
@@ -55,6 +66,7 @@ export class Answer {
   fail(code: RelayErrorCode): void {
     if (this.code !== undefined) return
     this.code = code
+    if (this.#isReplaced) return
     if (this.#res.destroyed || this.#res.writableFinished) return
     if (this.#res.headersSent) {
       this.#cut()

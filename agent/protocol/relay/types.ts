@@ -32,6 +32,11 @@ export interface RelayTarget {
   forwarded?: 'keep' | { for: string; proto: 'http' | 'https'; host: string }
   /** Called for each answer header: its value to pass on (changed or not), or undefined to drop it. `name` is lower case. */
   answerHeader?: (name: string, value: string) => string | undefined
+  /**
+   * Looks at an answer's head before anything is sent: what it returns is sent instead, and the upstream's answer is
+   * discarded. `rawHeaders` is flat, `[name, value, …]`.
+   */
+  instead?: (status: number, rawHeaders: readonly string[]) => (RelayProblem & { status: number }) | undefined
   /** Set last on the upstream's answer: each replaces whatever the upstream sent under that name. Not on problems. */
   answerHeaders?: Readonly<Record<string, string>>
   /** From connected to the answer's head; then 504. Default 300 000 for HTTP, 15 000 for an upgrade. 0: none. */

@@ -71,16 +71,26 @@ const problemFrom = (status: number, text: string): AgentProblem => {
   }
 }
 
+/** Starts hold a connection until the runtime is ready: they have connections of their own, and hold up nothing else. */
+export type AgentConnections = { starts: Dispatcher; others: Dispatcher }
+
 /** Talks to agents over HTTP, each request with a token that is good for that host alone. */
-export const createAgents = (issuer: Issuer, dispatcher: Dispatcher): Agents => ({
+export const createAgents = (issuer: Issuer, connections: AgentConnections): Agents => ({
   at: host => {
-    const call = async (method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, timeoutMs: number, body?: unknown) => {
+    /** @param expected the one status that means "done": a proxy's redirect or page is no answer of an agent's */
+    const call = async (
+      method: 'GET' | 'PUT' | 'POST' | 'DELETE',
+      path: string,
+      timeoutMs: number,
+      expected: 200 | 204,
+      body?: unknown,
+    ) => {
       const token = await issuer.sign({ use: 'command' }, { audience: host.id, seconds: commandLifetimeSeconds })
       let status: number
       let text: string
       try {
         const answer = await request(`${host.url}${path}`, {
-          dispatcher,
+          dispatcher: method === 'PUT' ? connections.starts : connections.others,
           method,
           headers: {
             authorization: `Bearer ${token}`,
@@ -97,10 +107,12 @@ export const createAgents = (issuer: Issuer, dispatcher: Dispatcher): Agents => 
         if (cause instanceof AgentUnreachable) throw cause
         throw new AgentUnreachable(`the agent of host ${host.id} does not answer`, { cause })
       }
-      if (status < 400) return text
+      if (status === expected) return text
+      if (status < 400) throw new AgentUnreachable(`whoever answers for host ${host.id} is not its agent (${status})`)
       const problem = problemFrom(status, text)
-      // It could not check who asks, and has done nothing: as good as no answer.
-      if (problem.code === 'keys-unavailable') throw new AgentUnreachable(problem.title)
+      // It did not believe us, or could not check: it has done nothing, and says nothing of what is there.
+      if (problem.code === 'keys-unavailable' || problem.code === 'unauthorized')
+        throw new AgentUnreachable(problem.title)
       throw new AgentRefused(problem)
     }
 
@@ -114,21 +126,21 @@ export const createAgents = (issuer: Issuer, dispatcher: Dispatcher): Agents => 
 
     return {
       start: async (id, command) =>
-        factsFrom(await call('PUT', `/v1/runtimes/${id}`, command.deadlineMs + graceMs, command)),
+        factsFrom(await call('PUT', `/v1/runtimes/${id}`, command.deadlineMs + graceMs, 200, command)),
       stop: async (id, command) => {
         try {
-          await call('POST', `/v1/runtimes/${id}/stop`, stopMs, command)
+          factsFrom(await call('POST', `/v1/runtimes/${id}/stop`, stopMs, 200, command))
         } catch (error) {
           if (error instanceof AgentRefused && error.is('not-found')) return
           throw error
         }
       },
       remove: async (id, command) => {
-        await call('DELETE', `/v1/runtimes/${id}`, stopMs, command)
+        await call('DELETE', `/v1/runtimes/${id}`, stopMs, 204, command)
       },
       probe: async id => {
         try {
-          return factsFrom(await call('GET', `/v1/runtimes/${id}?probe=1`, shortMs))
+          return factsFrom(await call('GET', `/v1/runtimes/${id}?probe=1`, shortMs, 200))
         } catch (error) {
           if (error instanceof AgentRefused && error.is('not-found')) return undefined
           throw error

@@ -1,14 +1,18 @@
 import type http from 'node:http'
-import { findByHash, findTenant, type RuntimeRow } from '@porthole/db'
+import { findByHash, type RuntimeRow } from '@porthole/db'
 import type { Access } from '@porthole/protocol'
 import { parse } from 'hono/utils/cookie'
-import { admit, type House } from '../house.ts'
+import { admit, type House, isForOwner } from '../house.ts'
 import { type OwnerHash, ownerHashOf } from '../identity/owner.ts'
 import { Problem } from '../problem.ts'
+import type { Caller } from '../tokens/caller.ts'
 import { readViewPass, viewCookie } from './tickets.ts'
 
 /** Somebody who may use an owner's runtime: watch it, or also drive it. */
-export type Visit = { tenant: string; subject: string; access: Access; runtime: RuntimeRow }
+export type Visit = Pick<Caller, 'tenant' | 'subject' | 'tokenId' | 'expiresAt'> & {
+  access: Access
+  runtime: RuntimeRow
+}
 
 type Headers = http.IncomingHttpHeaders
 
@@ -18,9 +22,9 @@ export type Door = 'view' | 'cdp' | 'rpc'
 const cookieOf = (headers: Headers) => parse(headers.cookie ?? '', viewCookie)[viewCookie]
 
 /** @throws Problem `not-found` for what is not there, or not theirs; `gone` for what they deleted. */
-const findTheirs = async (house: House, tenant: string, ownerHash: OwnerHash, owner?: string): Promise<RuntimeRow> => {
+const findTheirs = async (house: House, tenant: string, ownerHash: OwnerHash, caller?: Caller): Promise<RuntimeRow> => {
   const runtime = await findByHash(house.database.db, tenant, ownerHash)
-  if (!runtime || (owner !== undefined && runtime.owner !== owner)) throw new Problem('not-found')
+  if (!runtime || (caller && !isForOwner(caller, runtime))) throw new Problem('not-found')
   if (runtime.state === 'deleted') throw new Problem('gone')
   return runtime
 }
@@ -34,12 +38,14 @@ const findTheirs = async (house: House, tenant: string, ownerHash: OwnerHash, ow
 export const authorize = async (house: House, door: Door, ownerHash: OwnerHash, headers: Headers): Promise<Visit> => {
   if (headers.authorization === undefined && door === 'view') {
     const pass = await readViewPass(house.issuer, cookieOf(headers), ownerHash)
-    if (pass && (await findTenant(house.database.db, pass.tenant)))
+    // A pass of somebody who was shut out since is none.
+    if (pass && house.doorman.isWelcome(pass))
       return { ...pass, runtime: await findTheirs(house, pass.tenant, ownerHash) }
   }
   const caller = await admit(house, headers.authorization, 'runtimes:connect')
-  const runtime = await findTheirs(house, caller.tenant, ownerHash, caller.owner)
-  return { tenant: caller.tenant, subject: caller.subject, access: 'control', runtime }
+  const runtime = await findTheirs(house, caller.tenant, ownerHash, caller)
+  const { tenant, subject, tokenId, expiresAt } = caller
+  return { tenant, subject, tokenId, expiresAt, access: 'control', runtime }
 }
 
 /**

@@ -1,7 +1,9 @@
+import { problemHeader } from '@porthole/protocol'
 import type { RelayTarget } from '@porthole/protocol/relay'
 import { request } from 'undici'
 import type { House } from '../house.ts'
 import { Problem } from '../problem.ts'
+import { problemOfAgent } from './relay-problem.ts'
 
 const deadlineMs = 15_000
 const maxBytes = 16 * 1024 * 1024
@@ -43,6 +45,11 @@ export const fetchDiscovery = async (
       signal: AbortSignal.timeout(deadlineMs),
     })
     status = answer.statusCode
+    const refusal = answer.headers[problemHeader]
+    if (typeof refusal === 'string') {
+      await answer.body.dump({ limit: 65_536 })
+      throw problemOfAgent(refusal)
+    }
     const chunks: Buffer[] = []
     let size = 0
     for await (const chunk of answer.body) {
@@ -52,8 +59,12 @@ export const fetchDiscovery = async (
     }
     text = Buffer.concat(chunks).toString('utf8')
   } catch (cause) {
+    if (cause instanceof Problem) throw cause
     throw new Problem('upstream-failed', { detail: 'DevTools did not answer', retryAfterSeconds: 1, cause })
   }
+  // Statuses that have no body by definition are no answers to a question for a document.
+  if (status < 200 || [204, 205, 304].includes(status))
+    throw new Problem('upstream-failed', { detail: `DevTools answered ${status}` })
   try {
     const body = JSON.stringify(publicDiscovery(house.base, ownerHash, JSON.parse(text)))
     return { status, body, type: 'application/json; charset=UTF-8' }

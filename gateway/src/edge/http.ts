@@ -27,15 +27,18 @@ export const edgeRoutes = (house: House, relay: Relay) => {
     const { ownerHash, rest } = routeOf(c)
     const visit = await authorize(house, 'cdp', ownerHash, c.env.incoming.headers)
     // Playwright asks for /json/version/, Chromium's own proxy may not know it with the slash.
-    const path = rest.replace(/\/(\?|$)/, '$1')
-    const target = await targetOf(house, visit, 'cdp', path, c.env.incoming)
+    const path = rest.replace(/^([^?]*)\/(?=\?|$)/, '$1')
+    const target = await targetOf(house, visit, 'cdp', path, { req: c.env.incoming, requestId: c.get('requestId') })
     const { status, body, type } = await fetchDiscovery(house, ownerHash, c.req.method as 'GET' | 'PUT', target)
     return new Response(body, { status, headers: { ...sandboxHeaders, 'content-type': type } })
   })
   app.get('/cdp/:ownerHash/json', async c => {
     const { ownerHash } = routeOf(c)
     const visit = await authorize(house, 'cdp', ownerHash, c.env.incoming.headers)
-    const target = await targetOf(house, visit, 'cdp', '/json/list', c.env.incoming)
+    const target = await targetOf(house, visit, 'cdp', '/json/list', {
+      req: c.env.incoming,
+      requestId: c.get('requestId'),
+    })
     const { status, body, type } = await fetchDiscovery(house, ownerHash, 'GET', target)
     return new Response(body, { status, headers: { ...sandboxHeaders, 'content-type': type } })
   })
@@ -48,9 +51,18 @@ export const edgeRoutes = (house: House, relay: Relay) => {
     const { ownerHash, rest } = routeOf(c)
     const { incoming, outgoing } = c.env
     const visit = await authorize(house, 'rpc', ownerHash, incoming.headers)
-    const target = await targetOf(house, visit, 'rpc', rest || '/', incoming)
     const requestId = c.get('requestId')
-    const result = await relay.http(incoming, outgoing, { ...target, problem: relayProblem(requestId) })
+    const { runtime, ...target } = await targetOf(house, visit, 'rpc', rest || '/', { req: incoming, requestId })
+    const cut = new AbortController()
+    const forget = house.sockets.add({
+      ...visit,
+      runtimeId: runtime.id,
+      generation: runtime.generation,
+      close: () => cut.abort(),
+    })
+    const result = await relay
+      .http(incoming, outgoing, { ...target, signal: cut.signal, problem: relayProblem(requestId) })
+      .finally(forget)
     house.log.info(
       { requestId, tenant: visit.tenant, runtime: visit.runtime.id, door: 'rpc', ...result },
       'edge request',

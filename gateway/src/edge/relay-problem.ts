@@ -1,4 +1,5 @@
-import type { RelayFailure, RelayProblem } from '@porthole/protocol/relay'
+import { type AgentErrorCode, problemHeader } from '@porthole/protocol'
+import type { RelayFailure, RelayProblem, RelayTarget } from '@porthole/protocol/relay'
 import { Problem, type ProblemCode } from '../problem.ts'
 
 /** Our words for what the relay met on the way to a runtime. */
@@ -19,5 +20,33 @@ export const relayProblem =
     return {
       headers: problem.toHeaders(requestId),
       body: JSON.stringify({ ...problem.toBody(requestId), status: failure.status }),
+    }
+  }
+
+/** What an agent's refusal to pass traffic on means to the one who sent it. Its words are about hosts and hop tokens. */
+const agentCodes: Partial<Record<AgentErrorCode, ProblemCode>> = {
+  'not-found': 'not-running',
+  'wrong-state': 'not-running',
+  'stale-generation': 'not-running',
+  'port-unreachable': 'upstream-failed',
+}
+
+/** The problem to answer with when an agent has answered for itself, by its error code. */
+export const problemOfAgent = (code: string): Problem => {
+  const ours = agentCodes[code as AgentErrorCode] ?? 'host-unreachable'
+  return new Problem(ours, ours === 'upstream-failed' ? {} : { retryAfterSeconds: 2 })
+}
+
+/** Swaps an agent's own answer for ours. */
+export const insteadOfAgent =
+  (requestId: string): NonNullable<RelayTarget['instead']> =>
+  (_status, rawHeaders) => {
+    const at = rawHeaders.findIndex((name, n) => n % 2 === 0 && name.toLowerCase() === problemHeader)
+    if (at < 0) return undefined
+    const problem = problemOfAgent(rawHeaders[at + 1] ?? '')
+    return {
+      status: problem.status,
+      headers: problem.toHeaders(requestId),
+      body: JSON.stringify(problem.toBody(requestId)),
     }
   }

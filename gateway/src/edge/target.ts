@@ -1,10 +1,12 @@
 import type http from 'node:http'
-import { findHost, touch } from '@porthole/db'
+import { findHost, type RuntimeRow, touch } from '@porthole/db'
 import { type Access, edgePath, hopHeader, maxLifetimeSeconds } from '@porthole/protocol'
 import type { RelayTarget } from '@porthole/protocol/relay'
 import type { House } from '../house.ts'
 import { Problem } from '../problem.ts'
 import type { Visit } from './access.ts'
+import { placeOf } from './place.ts'
+import { insteadOfAgent } from './relay-problem.ts'
 
 /** Milliseconds edge traffic waits for a runtime that is starting, or is started by it. */
 const wakeMs = 45_000
@@ -52,11 +54,11 @@ export const sandboxHeaders = {
 }
 
 /** The runtime, running: woken up when its spec lets traffic do that. @throws Problem */
-const awake = async (house: House, { runtime }: Visit) => {
+const awake = async (house: House, { runtime }: Visit, signal: AbortSignal | undefined) => {
   if (runtime.state === 'running') return runtime
   if (!['stopped', 'pending', 'starting'].includes(runtime.state))
     throw new Problem('not-running', { detail: `it is ${runtime.state}`, retryAfterSeconds: 5 })
-  const row = await house.conductor.start(runtime, wakeMs)
+  const row = await house.conductor.start(runtime, wakeMs, signal)
   if (row.state !== 'running') throw new Problem('not-running', { detail: `it is ${row.state}`, retryAfterSeconds: 5 })
   return row
 }
@@ -78,15 +80,16 @@ export const targetOf = async (
   visit: Visit,
   port: string,
   rest: string,
-  req: http.IncomingMessage,
-  signal?: AbortSignal,
-): Promise<RelayTarget> => {
-  const runtime = await awake(house, visit)
+  { req, requestId, signal }: { req: http.IncomingMessage; requestId: string; signal?: AbortSignal },
+): Promise<RelayTarget & { runtime: RuntimeRow }> => {
+  const runtime = await awake(house, visit, signal)
   const host = runtime.hostId === null ? undefined : await findHost(house.database.db, runtime.hostId)
   if (!host?.live)
     throw new Problem('host-unreachable', { detail: 'the host has been silent for 20 s or more', retryAfterSeconds: 5 })
   await touch(house.database.db, runtime.id)
+  const place = placeOf(house.base, port, runtime.ownerHash, rest)
   return {
+    runtime,
     origin: host.url,
     path: edgePath(runtime.id, runtime.generation, port, rest),
     headers: { [hopHeader]: await hopToken(house, host.id, runtime.id, runtime.generation, visit.access) },
@@ -96,9 +99,11 @@ export const targetOf = async (
       proto: house.base.startsWith('https:') ? 'https' : 'http',
       host: new URL(house.base).host,
     },
-    answerHeader: (name, value) =>
-      neverFromContainers.has(name) || name.startsWith('x-porthole-') ? undefined : value,
+    answerHeader: (name, value) => {
+      if (neverFromContainers.has(name) || name.startsWith('x-porthole-')) return undefined
+      return name === 'location' || name === 'content-location' ? place.toPublic(value) : value
+    },
+    instead: insteadOfAgent(requestId),
     answerHeaders: sandboxHeaders,
-    ...(signal ? { signal } : {}),
   }
 }

@@ -1,7 +1,7 @@
 import type { Access } from '@porthole/protocol'
 import { z } from 'zod'
 import type { OwnerHash } from '../identity/owner.ts'
-import { tenantSlug } from '../tokens/caller.ts'
+import { type Caller, tenantSlug } from '../tokens/caller.ts'
 import type { Issuer } from '../tokens/issuer.ts'
 
 /** Where a person's browser goes with a one-use ticket; the answer is a cookie and the same page without the ticket. */
@@ -12,8 +12,11 @@ export const ticketUrl = (base: string, ownerHash: string, token: string): strin
 export const cleanViewPath = (basePath: string, ownerHash: string): string =>
   `${basePath}/view/${ownerHash}/vnc.html?path=view/${ownerHash}/websockify`
 
-/** What a view cookie says: who may watch (or drive) which owner's runtime. */
-export type ViewPass = { tenant: string; ownerHash: OwnerHash; access: Access; subject: string }
+/** What a view cookie says: who may watch (or drive) which owner's runtime, and by which token. */
+export type ViewPass = Pick<Caller, 'tenant' | 'subject' | 'tokenId' | 'expiresAt'> & {
+  ownerHash: OwnerHash
+  access: Access
+}
 
 export const viewCookie = 'porthole_view'
 const viewAudience = 'porthole-view'
@@ -25,11 +28,17 @@ const claims = z.object({
   ownerHash: z.string(),
   access: z.enum(['control', 'view']),
   sub: z.string().default(''),
+  tid: z.string().optional(),
+  exp: z.number(),
 })
 
-export const signViewPass = (issuer: Issuer, pass: ViewPass, seconds: number): Promise<string> =>
+export const signViewPass = (
+  issuer: Issuer,
+  { tenant, ownerHash, access, subject, tokenId }: Omit<ViewPass, 'expiresAt'>,
+  seconds: number,
+): Promise<string> =>
   issuer.sign(
-    { tenant: pass.tenant, ownerHash: pass.ownerHash, access: pass.access, sub: pass.subject },
+    { tenant, ownerHash, access, sub: subject, ...(tokenId === undefined ? {} : { tid: tokenId }) },
     { audience: viewAudience, seconds },
   )
 
@@ -43,7 +52,8 @@ export const readViewPass = async (
   try {
     const pass = claims.parse(await issuer.verify(cookie, viewAudience))
     if (pass.ownerHash !== ownerHash) return undefined
-    return { tenant: pass.tenant, ownerHash, access: pass.access, subject: pass.sub }
+    const { tenant, access, sub: subject, tid: tokenId, exp: expiresAt } = pass
+    return { tenant, ownerHash, access, subject, tokenId, expiresAt }
   } catch {
     return undefined
   }

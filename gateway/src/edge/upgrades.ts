@@ -14,7 +14,8 @@ const idleTimeoutMs = 2 * 3600 * 1000
 
 /** The path inside the container that a socket is for; undefined: no socket lives there. */
 const innerPath = ({ door, rest }: EdgeRoute): string | undefined => {
-  const [path = '', query] = rest.split('?', 2)
+  const at = rest.indexOf('?')
+  const path = at < 0 ? rest : rest.slice(0, at)
   switch (door) {
     case 'view':
       // The query is the page's (noVNC adds none): not for the container.
@@ -23,7 +24,7 @@ const innerPath = ({ door, rest }: EdgeRoute): string | undefined => {
       if (path === '' || path === '/') return '/'
       return path.startsWith('/devtools/') ? path : undefined
     case 'rpc':
-      return path.length > 1 ? (query === undefined ? path : `${path}?${query}`) : undefined
+      return path.length > 1 ? rest : undefined
   }
 }
 
@@ -43,13 +44,13 @@ export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
     return { door: 'view', ownerHash: sharedHashOf(caller.tenant), rest: '/websockify' }
   }
 
-  const open = async (req: http.IncomingMessage, signal: AbortSignal) => {
+  const open = async (req: http.IncomingMessage, requestId: string, signal: AbortSignal) => {
     const route = await routeOf(req)
     const visit = await authorize(house, route.door, route.ownerHash, req.headers)
     checkOrigin(house, req.headers)
     const path = innerPath(route)
     if (path === undefined) throw new Problem('not-found')
-    const target = await targetOf(house, visit, portOf[route.door], path, req, signal)
+    const target = await targetOf(house, visit, portOf[route.door], path, { req, requestId, signal })
     return { visit, door: route.door, target }
   }
 
@@ -62,7 +63,7 @@ export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
     socket.once('close', leave)
     let opened: { visit: Visit; door: Door; target: Awaited<ReturnType<typeof targetOf>> }
     try {
-      opened = await open(req, gone.signal)
+      opened = await open(req, requestId, gone.signal)
     } catch (error) {
       const problem = problemOf(error)
       if (problem.code === 'internal') house.log.error({ err: error, requestId }, 'upgrade failed')
@@ -75,15 +76,24 @@ export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
       socket.off('close', leave)
     }
     const { visit, door, target } = opened
-    const { signal: _, ...rest } = target
+    const { runtime, ...rest } = target
     const startedAt = house.now()
-    const result = await relay.upgrade(req, socket, head, {
+    const cut = new AbortController()
+    const forget = house.sockets.add({
+      ...visit,
+      runtimeId: runtime.id,
+      generation: runtime.generation,
+      close: () => cut.abort(),
+    })
+    const passed = relay.upgrade(req, socket, head, {
       ...rest,
+      signal: cut.signal,
       // A handshake carries no document: nothing to sandbox.
       answerHeaders: {},
       idleTimeoutMs,
       problem: relayProblem(requestId),
     })
+    const result = await passed.finally(forget)
     socket.off('error', leave)
     house.log.info(
       { requestId, tenant: visit.tenant, runtime: visit.runtime.id, door, ms: house.now() - startedAt, ...result },

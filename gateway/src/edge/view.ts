@@ -32,7 +32,7 @@ export const viewRoutes = (house: House) => {
   const basePath = new URL(house.base).pathname.replace(/\/$/, '')
   const isSecure = house.base.startsWith('https:')
 
-  const givePass = async (c: Context<AppEnv>, pass: ViewPass, seconds: number) => {
+  const givePass = async (c: Context<AppEnv>, pass: Omit<ViewPass, 'expiresAt'>, seconds: number) => {
     setCookie(c, viewCookie, await signViewPass(house.issuer, pass, seconds), {
       path: `${basePath}/view/${pass.ownerHash}`,
       httpOnly: true,
@@ -43,7 +43,7 @@ export const viewRoutes = (house: House) => {
   }
 
   /** A pass does not outlive the token that it was given for. */
-  const secondsLeft = ({ expiresAt }: Caller) =>
+  const secondsLeft = ({ expiresAt }: Pick<Caller, 'expiresAt'>) =>
     Math.max(1, Math.min(viewPassSeconds, Math.floor(expiresAt - house.now() / 1000)))
 
   /** What a person sees instead of a bare 401: why, and how to get in. */
@@ -64,8 +64,9 @@ export const viewRoutes = (house: House) => {
       if (wantsPage(c.req.header('accept'))) return askToSignIn('used')
       throw new Problem('unauthorized', { detail: 'the ticket was used before, has expired, or never was' })
     }
-    const { tenant, access, subject } = ticket
-    await givePass(c, { tenant, ownerHash, access, subject }, viewPassSeconds)
+    const { tenant, access, subject, tokenId, goodUntil } = ticket
+    const pass = { tenant, ownerHash, access, subject, tokenId: tokenId ?? undefined }
+    await givePass(c, pass, secondsLeft({ expiresAt: goodUntil.getTime() / 1000 }))
     c.header('referrer-policy', 'no-referrer')
     c.header('cache-control', 'no-store')
     return c.redirect(cleanViewPath(basePath, ownerHash), 302)
@@ -75,15 +76,17 @@ export const viewRoutes = (house: House) => {
   app.post('/view/:ownerHash/session', async c => {
     const { ownerHash } = routeOf(c)
     const caller = await admit(house, c.req.header('authorization'), 'runtimes:connect')
-    const { subject, tenant } = await authorize(house, 'view', ownerHash, c.env.incoming.headers)
-    await givePass(c, { tenant, ownerHash, access: 'control', subject }, secondsLeft(caller))
+    const { subject, tenant, tokenId } = await authorize(house, 'view', ownerHash, c.env.incoming.headers)
+    await givePass(c, { tenant, ownerHash, access: 'control', subject, tokenId }, secondsLeft(caller))
     return c.body(null, 204, { 'cache-control': 'no-store' })
   })
 
   app.get('/view/:ownerHash/*', async c => {
     const { ownerHash, rest } = routeOf(c)
     const name = rest.split('?', 1)[0]?.slice(1) ?? ''
-    const ticket = name === 'vnc.html' ? c.req.query('ticket') : undefined
+    // A HEAD looks without touching: mail scanners must not use a link up.
+    const isLook = c.req.method === 'HEAD'
+    const ticket = name === 'vnc.html' && !isLook ? c.req.query('ticket') : undefined
     if (ticket !== undefined) return exchange(c, ownerHash, ticket)
     let visit: Visit
     try {
@@ -117,8 +120,8 @@ export const viewRoutes = (house: House) => {
     const authorization = c.req.header('authorization')
     const caller = await admit(house, authorization, 'runtimes:connect')
     const ownerHash = sharedHashOf(caller.tenant)
-    const { subject, tenant } = await authorize(house, 'view', ownerHash, { authorization })
-    await givePass(c, { tenant, ownerHash, access: 'control', subject }, secondsLeft(caller))
+    const { subject, tenant, tokenId } = await authorize(house, 'view', ownerHash, { authorization })
+    await givePass(c, { tenant, ownerHash, access: 'control', subject, tokenId }, secondsLeft(caller))
     return c.body(null, 204, { 'cache-control': 'no-store', location: cleanViewPath(basePath, ownerHash) })
   })
 

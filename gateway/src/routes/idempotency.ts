@@ -4,20 +4,20 @@ import { Problem } from '../problem.ts'
 type Answer<Status extends number, Body> = { status: Status; body: Body }
 
 /**
- * Runs `act` once per (tenant, key): later requests with the key get the first one's answer again, for a day. An attempt
+ * Runs `act` once per (owner, key): later requests with the key get the first one's answer again, for a day. An attempt
  * that threw is not kept; the key is free for the next try.
  *
  * @throws Problem `idempotency-mismatch` when the key came with another request, `idempotency-at-work`
  */
 export const idempotent = async <Status extends number, Body extends Record<string, unknown>>(
   db: Db,
-  tenant: string,
+  owner: readonly string[],
   key: string | undefined,
   request: unknown,
   act: () => Promise<Answer<Status, Body>>,
 ): Promise<Answer<Status, Body> & { replayed: boolean }> => {
   if (key === undefined) return { ...(await act()), replayed: false }
-  const digest = digestOf('idempotency', tenant, key)
+  const digest = digestOf('idempotency', ...owner, key)
   const claim = await claimIdempotencyKey(db, digest, digestOf(JSON.stringify(request)))
   if (claim.kind === 'mismatch') throw new Problem('idempotency-mismatch')
   if (claim.kind === 'at-work') throw new Problem('idempotency-at-work', { retryAfterSeconds: 1 })

@@ -1,13 +1,19 @@
 import type { HttpBindings } from '@hono/node-server'
 import { type Hook, OpenAPIHono, type z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
+import { admit, type Guest, type House } from '../house.ts'
 import { type Fault, Problem, type ProblemCode, problems } from '../problem.ts'
+import type { Scope } from '../tokens/caller.ts'
 import { problemSchema } from './schemas.ts'
 
-export type AppEnv = { Bindings: HttpBindings; Variables: { requestId: string } }
+export type AppEnv = { Bindings: HttpBindings; Variables: { requestId: string; guest: Guest } }
 
 /** RFC 6901, as a URI fragment. */
 const pointerTo = (path: readonly PropertyKey[]) =>
   `#${path.map(part => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')}`
+
+/** Faults told of one request: the answer must not be larger than the question. */
+const maxFaults = 20
 
 const where = { json: 'the body', query: 'the query', param: 'the path', header: 'the headers' } as const
 
@@ -24,9 +30,17 @@ const refuseInvalid: Hook<unknown, AppEnv, string, unknown> = result => {
   const place = where[result.target as keyof typeof where] ?? result.target
   throw new Problem('invalid-request', {
     detail: `${place} does not fit the schema`,
-    faults: faultsOf(result.error.issues),
+    faults: faultsOf(result.error.issues.slice(0, maxFaults)).slice(0, maxFaults),
   })
 }
+
+/** Lets in who may, before a byte of the request is parsed. The caller is in `c.get('guest')` afterwards. */
+export const guard =
+  (house: House, scope: Scope): MiddlewareHandler<AppEnv> =>
+  async (c, next) => {
+    c.set('guest', await admit(house, c.req.header('authorization'), scope))
+    await next()
+  }
 
 export const createRouter = () => new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid })
 

@@ -1,22 +1,21 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { addTicket, findRuntime, listRuntimes, type RuntimeRow, runtimeStates } from '@porthole/db'
 import { ticketUrl } from '../edge/tickets.ts'
-import { admit, type Guest, type House, isTheirs } from '../house.ts'
+import { type Guest, type House, isTheirs } from '../house.ts'
 import { Problem } from '../problem.ts'
 import { presentRuntime } from '../runtimes/present.ts'
 import { wantedFrom } from '../runtimes/wanted.ts'
-import type { Scope } from '../tokens/caller.ts'
 import { randomToken } from '../tokens/random.ts'
 import { idempotent } from './idempotency.ts'
-import { bearer, createRouter, jsonAnswer, problemAnswers } from './openapi.ts'
-import { ensureBody, limit, pageOf, runtimeIdParam, runtimeSchema } from './schemas.ts'
+import { bearer, createRouter, guard, jsonAnswer, problemAnswers } from './openapi.ts'
+import { ensureBody, limit, pageOf, plainText, runtimeIdParam, runtimeSchema } from './schemas.ts'
 
 /** Seconds that stop and delete wait for the host before they answer 202. */
 const verbWaitSeconds = 20
 const maxTicketSeconds = 60
 
 const labelFilter = z
-  .union([z.string(), z.array(z.string()).max(16)])
+  .union([plainText(400), z.array(plainText(400)).max(16)])
   .optional()
   .openapi({ type: 'array', items: { type: 'string' }, description: 'key=value; several must all match.' })
 
@@ -36,6 +35,9 @@ const parseLabels = (given: string | string[] | undefined) => {
   )
 }
 
+/** Whose keys: a token that is bound to an owner has its own, and is never shown an answer given to another. */
+const callerKey = ({ tenant, owner }: Guest) => [tenant, owner?.mode ?? '', owner?.name ?? '']
+
 export const runtimeRoutes = (house: House) => {
   const app = createRouter()
   const { db } = house.database
@@ -52,6 +54,7 @@ export const runtimeRoutes = (house: House) => {
   app.openapi(
     createRoute({
       method: 'post',
+      middleware: guard(house, 'runtimes:write'),
       path: '/v1/runtimes',
       operationId: 'ensureRuntime',
       summary: "Ensure the owner's runtime",
@@ -78,11 +81,12 @@ export const runtimeRoutes = (house: House) => {
       },
     }),
     async c => {
-      const caller = await admit(house, c.req.header('authorization'), 'runtimes:write')
+      const caller = c.get('guest')
       const body = c.req.valid('json')
       const key = c.req.valid('header')['idempotency-key']
-      const answer = await idempotent(db, caller.tenant, key, body, async () => {
-        const wanted = await wantedFrom(caller, caller.row, body, house.seal)
+      // Before the replay: what it was answered with is for that owner only.
+      const wanted = await wantedFrom(caller, caller.row, body, house.seal)
+      const answer = await idempotent(db, callerKey(caller), key, body, async () => {
         const { row, created } = await house.conductor.ensure(wanted, body.wait * 1000)
         const isReady = row.state === 'running' || row.state === 'paused'
         return { status: isReady ? (created ? 201 : 200) : 202, body: present(row) }
@@ -96,6 +100,7 @@ export const runtimeRoutes = (house: House) => {
   app.openapi(
     createRoute({
       method: 'get',
+      middleware: guard(house, 'runtimes:read'),
       path: '/v1/runtimes',
       operationId: 'listRuntimes',
       summary: 'List runtimes',
@@ -110,11 +115,11 @@ export const runtimeRoutes = (house: House) => {
             .transform(value => value?.split(','))
             .pipe(z.array(z.enum(runtimeStates)).optional())
             .openapi({ type: 'string', description: 'One state, or several with commas.', example: 'running,paused' }),
-          owner: z.string().max(512).optional(),
-          spec: z.string().max(64).optional(),
+          owner: plainText(512).optional(),
+          spec: plainText(64).optional(),
           label: labelFilter,
           limit,
-          cursor: z.string().max(64).optional(),
+          cursor: plainText(64).optional(),
         }),
       },
       responses: {
@@ -123,15 +128,15 @@ export const runtimeRoutes = (house: House) => {
       },
     }),
     async c => {
-      const caller = await admit(house, c.req.header('authorization'), 'runtimes:read')
+      const caller = c.get('guest')
       const { state, owner, spec, label, limit: most, cursor } = c.req.valid('query')
       // An owner's token lists that owner's runtimes; asked for another's it lists none.
-      if (caller.owner !== undefined && owner !== undefined && owner !== caller.owner)
+      if (caller.owner !== undefined && owner !== undefined && owner !== caller.owner.name)
         return c.json({ items: [], nextCursor: null }, 200)
       const rows = await listRuntimes(
         db,
         caller.tenant,
-        { state, owner: caller.owner ?? owner, spec, labels: parseLabels(label) },
+        { state, owner: caller.owner?.name ?? owner, mode: caller.owner?.mode, spec, labels: parseLabels(label) },
         { limit: most + 1, before: cursor },
       )
       const items = rows.slice(0, most)
@@ -143,6 +148,7 @@ export const runtimeRoutes = (house: House) => {
   app.openapi(
     createRoute({
       method: 'get',
+      middleware: guard(house, 'runtimes:read'),
       path: '/v1/runtimes/{id}',
       operationId: 'getRuntime',
       summary: 'Get a runtime',
@@ -155,7 +161,7 @@ export const runtimeRoutes = (house: House) => {
       },
     }),
     async c => {
-      const caller = await admit(house, c.req.header('authorization'), 'runtimes:read')
+      const caller = c.get('guest')
       return c.json(present(await find(caller, c.req.valid('param').id)), 200)
     },
   )
@@ -163,6 +169,7 @@ export const runtimeRoutes = (house: House) => {
   app.openapi(
     createRoute({
       method: 'get',
+      middleware: guard(house, 'runtimes:read'),
       path: '/v1/runtimes/{id}/wait',
       operationId: 'waitForRuntime',
       summary: 'Wait for a state',
@@ -181,7 +188,7 @@ export const runtimeRoutes = (house: House) => {
       },
     }),
     async c => {
-      const caller = await admit(house, c.req.header('authorization'), 'runtimes:read')
+      const caller = c.get('guest')
       const row = await find(caller, c.req.valid('param').id, { deletedToo: true })
       const { state, timeout } = c.req.valid('query')
       const signal = c.req.raw.signal
@@ -198,6 +205,7 @@ export const runtimeRoutes = (house: House) => {
     app.openapi(
       createRoute({
         method: 'post',
+        middleware: guard(house, 'runtimes:write'),
         path: `/v1/runtimes/{id}/${verb}`,
         operationId: `${verb}Runtime`,
         summary: verb === 'start' ? 'Start a stopped runtime' : 'Stop a runtime and keep its profile',
@@ -211,7 +219,7 @@ export const runtimeRoutes = (house: House) => {
         },
       }),
       async c => {
-        const caller = await admit(house, c.req.header('authorization'), 'runtimes:write')
+        const caller = c.get('guest')
         const row = await find(caller, c.req.valid('param').id)
         const now = await house.conductor[verb](row, (verb === 'start' ? 45 : verbWaitSeconds) * 1000)
         const isUnderWay = ['pending', 'starting', 'running', 'stopping'].includes(now.state) && verb === 'stop'
@@ -223,6 +231,7 @@ export const runtimeRoutes = (house: House) => {
   app.openapi(
     createRoute({
       method: 'delete',
+      middleware: guard(house, 'runtimes:write'),
       path: '/v1/runtimes/{id}',
       operationId: 'deleteRuntime',
       summary: 'Delete a runtime',
@@ -240,7 +249,7 @@ export const runtimeRoutes = (house: House) => {
       },
     }),
     async c => {
-      const caller = await admit(house, c.req.header('authorization'), 'runtimes:write')
+      const caller = c.get('guest')
       const row = await find(caller, c.req.valid('param').id, { deletedToo: true })
       const removeVolume = row.mode === 'docker-per-task' || c.req.valid('query').profile === 'delete'
       const now = await house.conductor.remove(row, removeVolume, verbWaitSeconds * 1000)
@@ -251,6 +260,7 @@ export const runtimeRoutes = (house: House) => {
   app.openapi(
     createRoute({
       method: 'post',
+      middleware: guard(house, 'runtimes:connect'),
       path: '/v1/runtimes/{id}/tickets',
       operationId: 'createTicket',
       summary: "Make a link for a person's browser",
@@ -286,12 +296,20 @@ export const runtimeRoutes = (house: House) => {
       },
     }),
     async c => {
-      const caller = await admit(house, c.req.header('authorization'), 'runtimes:connect' satisfies Scope)
+      const caller = c.get('guest')
       const row = await find(caller, c.req.valid('param').id)
       const { access, ttl } = c.req.valid('json')
       const token = randomToken('tk')
       const { tenant, ownerHash } = row
-      const ticket = { tenant, runtimeId: row.id, ownerHash, access, subject: caller.subject }
+      const ticket = {
+        tenant,
+        runtimeId: row.id,
+        ownerHash,
+        access,
+        subject: caller.subject,
+        tokenId: caller.tokenId ?? null,
+        goodUntil: new Date(caller.expiresAt * 1000),
+      }
       const expiresAt = await addTicket(db, token, ticket, ttl)
       return c.json({ url: ticketUrl(house.base, ownerHash, token), access, expiresAt: expiresAt.toISOString() }, 201)
     },

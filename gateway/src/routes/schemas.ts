@@ -4,9 +4,17 @@ import { envName, pythonStrip } from '@porthole/protocol'
 import { modes } from '../identity/owner.ts'
 import { defaultSpec } from '../runtimes/specs.ts'
 
+/** Text that a database can hold: no NUL, no lone surrogate. */
+export const plainText = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine(value => value.isWellFormed() && !value.includes('\0'), 'holds a NUL or a lone surrogate')
+
 /** As the original read it: stripped and lower-cased (PARITY B1). Anything else is a 400. */
-const mode = z
+export const modeField = z
   .string()
+  .max(64)
   .transform(value => pythonStrip(value).toLowerCase())
   .pipe(z.enum(modes))
   .openapi({ type: 'string', enum: [...modes], description: "Isolation mode; default: the tenant's." })
@@ -14,18 +22,18 @@ const mode = z
 const id = (what: string) => z.string().max(4096).nullish().openapi({ description: what, example: 'alice' })
 
 const labels = z
-  .record(z.string().min(1).max(63), z.string().max(256))
+  .record(plainText(63).min(1), plainText(256))
   .refine(value => Object.keys(value).length <= 64, 'has more than 64 labels')
 
 export const ensureBody = z
   .strictObject({
-    mode: mode.optional(),
+    mode: modeField.optional(),
     taskId: id('The task, for docker-per-task.'),
     userId: id('The user: first choice as owner in docker-per-principal.'),
     sessionId: id('The session: owner where there is no user.'),
     threadId: id('The thread: owner where there is neither user nor session.'),
-    spec: z.string().max(64).default(defaultSpec),
-    env: z.record(envName, z.string().max(65_536)).default({}),
+    spec: plainText(64).default(defaultSpec),
+    env: z.record(envName, plainText(65_536)).default({}),
     labels: labels.default({}),
     resources: z
       .strictObject({

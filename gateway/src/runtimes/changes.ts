@@ -13,6 +13,8 @@ export type Changes = {
     ms: number,
     signal?: AbortSignal,
   ): Promise<RuntimeRow | undefined>
+  /** Calls `listener` with the id of every runtime that is said to have moved. */
+  onMove(listener: (id: string) => void): void
   close(): Promise<void>
 }
 
@@ -53,7 +55,12 @@ const createBell = () => {
 export const listenForChanges = async ({ db, listen }: Pick<Database, 'db' | 'listen'>): Promise<Changes> => {
   const bell = createBell()
   // After a reconnect some hints are lost: everybody looks again.
-  const { unlisten } = await listen(runtimeChannel, bell.ring, bell.ringAll)
+  const listeners = new Set<(id: string) => void>()
+  const moved = (id: string) => {
+    bell.ring(id)
+    for (const listener of listeners) listener(id)
+  }
+  const { unlisten } = await listen(runtimeChannel, moved, bell.ringAll)
   return {
     until: async (id, done, ms, signal) => {
       const deadline = performance.now() + ms
@@ -71,6 +78,7 @@ export const listenForChanges = async ({ db, listen }: Pick<Database, 'db' | 'li
         }
       }
     },
+    onMove: listener => void listeners.add(listener),
     close: unlisten,
   }
 }

@@ -4,6 +4,7 @@ import {
   connect,
   type Database,
   findHost,
+  findProfile,
   findRuntimeById,
   listEvents,
   migrate,
@@ -232,7 +233,65 @@ describe('the conductor', { concurrency: false }, () => {
     assert.equal(await slots(), 1)
   })
 
+  it('a stop while it starts is done, not forgotten', async () => {
+    const { ensure, stop } = another()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    host.script.start = () => promise
+    const { row } = await ensure(wanted('alice'), 0)
+    const starting = await reached(row.id, now => now.state === 'starting')
+    assert.equal((await stop(starting, 5000)).state, 'stopped')
+    resolve()
+    await reached(row.id, () => host.calls.filter(call => call === 'stop').length === 2)
+    assert.equal((await rowOf(row.id))?.state, 'stopped')
+    assert.deepEqual([host.containers.size, await slots()], [0, 0])
+  })
+
+  it('an ensure that will not wait for a stop is told to come again, not that a start is under way', async () => {
+    const { ensure, stop } = another()
+    const { row } = await ensure(wanted('alice'), 5000)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    host.script.stop = () => promise
+    const stopping = stop(row, 5000)
+    await reached(row.id, now => now.state === 'stopping')
+    await assert.rejects(ensure(wanted('alice'), 0), codeOf('wrong-state'))
+    resolve()
+    await stopping
+  })
+
+  it('a host that has seen a newer start fails this one, once', async () => {
+    host.script.start = async () => {
+      throw refusal('stale-generation')
+    }
+    await assert.rejects(another().ensure(wanted('alice'), 5000), codeOf('runtime-failed'))
+    assert.deepEqual(
+      host.calls.filter(call => call.startsWith('start')),
+      ['start 1'],
+    )
+  })
+
+  it('an agent that restarts in the middle of a start costs a moment, not the start', async () => {
+    let tries = 0
+    host.script.start = async () => {
+      tries += 1
+      if (tries < 4) throw new AgentUnreachable('restarting')
+    }
+    const { row } = await another().ensure(wanted('alice'), 20_000)
+    assert.deepEqual([row.state, row.generation, tries], ['running', 1, 4])
+  })
+
   describe('delete', () => {
+    it('of the profile is possible after the runtime is gone, and not while a newer one uses it', async () => {
+      const { ensure, remove } = another()
+      const { row } = await ensure(wanted('alice'), 5000)
+      const gone = await remove(row, false, 5000)
+      const { row: newer } = await ensure(wanted('alice'), 5000)
+      await assert.rejects(remove(gone, true, 5000), codeOf('wrong-state'))
+      await remove(newer, false, 5000)
+      await remove(gone, true, 5000)
+      assert.equal(host.calls.at(-1), 'remove with volume')
+      assert.equal(await findProfile(database.db, row), undefined)
+    })
+
     it('is idempotent, and an owner can have a new runtime afterwards', async () => {
       const { ensure, remove } = another()
       const { row } = await ensure(wanted('alice'), 5000)
@@ -311,7 +370,7 @@ describe('the conductor', { concurrency: false }, () => {
       throw new AgentUnreachable('away')
     }
     host.script.stop = host.script.start
-    await assert.rejects(ensure(wanted('alice'), 10_000), codeOf('host-unreachable'))
+    await assert.rejects(ensure(wanted('alice'), 30_000), codeOf('host-unreachable'))
     assert.equal(await slots(), 1)
     host.script.stop = async () => {}
     const row = (await database.db.query.runtimes.findFirst()) as RuntimeRow

@@ -2,7 +2,10 @@ import {
   alsoRemoveVolume,
   claimOwner,
   type Db,
+  findLive,
+  findProfile,
   findRuntimeById,
+  forgetProfile,
   type NewRuntime,
   OwnerHashTaken,
   type RuntimeRow,
@@ -22,7 +25,7 @@ export type Conductor = {
   /** The owner's runtime, ready: the one there is, or a new one. @throws Problem when it fails to start. */
   ensure(wanted: NewRuntime, ms: number): Promise<{ row: RuntimeRow; created: boolean }>
   /** Starts a stopped, failed or lost runtime again; waits for one on its way. @throws Problem when that fails. */
-  start(row: RuntimeRow, ms: number): Promise<RuntimeRow>
+  start(row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow>
   /** Removes the container and keeps the profile. */
   stop(row: RuntimeRow, ms: number): Promise<RuntimeRow>
   /** Removes the container, and the profile when asked. */
@@ -60,9 +63,9 @@ const failureOf = (row: RuntimeRow): Problem => {
 
 export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts): Conductor => {
   /** Waits for the outcome of the start under way. Who does not want to wait is told no outcome, good or bad. */
-  const outcome = async (row: RuntimeRow, ms: number): Promise<RuntimeRow> => {
+  const outcome = async (row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow> => {
     if (ms <= 0) return row
-    const settled = await changes.until(row.id, now => !isOnItsWay(now), ms)
+    const settled = await changes.until(row.id, now => !isOnItsWay(now), ms, signal)
     if (settled?.state === 'failed') throw failureOf(settled)
     return settled ?? (await findRuntimeById(db, row.id)) ?? row
   }
@@ -105,7 +108,11 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
   }
 
   /** One look at a runtime that somebody wants running. Undefined: look again. */
-  const towardsRunning = async (row: RuntimeRow, msLeft: () => number): Promise<RuntimeRow | undefined> => {
+  const towardsRunning = async (
+    row: RuntimeRow,
+    msLeft: () => number,
+    signal?: AbortSignal,
+  ): Promise<RuntimeRow | undefined> => {
     switch (row.state) {
       case 'running': {
         if (await isAlive(row)) {
@@ -119,19 +126,41 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
       case 'failed':
       case 'lost': {
         const started = await begin(row)
-        return started && outcome(started, msLeft())
+        return started && outcome(started, msLeft(), signal)
       }
       case 'pending':
       case 'starting':
-        return outcome(row, msLeft())
+        return outcome(row, msLeft(), signal)
       case 'stopping':
       case 'deleting': {
-        const moved = await changes.until(row.id, now => now.state !== row.state, msLeft())
-        return moved ? undefined : row
+        const moved = await changes.until(row.id, now => now.state !== row.state, msLeft(), signal)
+        if (moved) return undefined
+        // Nobody would start it afterwards: not to be mistaken for "under way".
+        throw new Problem('wrong-state', { detail: `it is ${row.state}; try again`, retryAfterSeconds: 1 })
       }
       default:
         return row
     }
+  }
+
+  /** The profile that an earlier delete has kept, once no runtime of its owner is left that uses it. */
+  const removeProfile = async (row: RuntimeRow): Promise<RuntimeRow> => {
+    if (row.removeVolume) return row
+    const profile = await findProfile(db, row)
+    const host = profile && (await hostOf(profile.hostId))
+    if (!profile) return row
+    const live = await findLive(db, row)
+    if (live)
+      throw new Problem('wrong-state', { detail: `runtime ${live.id} of the same owner uses the profile: delete that` })
+    try {
+      const { id, ownerHash, generation } = row
+      if (host) await agents.at(host).remove(id, { generation: Math.max(1, generation), ownerHash, removeVolume: true })
+    } catch (cause) {
+      if (!(cause instanceof AgentUnreachable || cause instanceof AgentRefused)) throw cause
+      throw new Problem('host-unreachable', { detail: cause.message, retryAfterSeconds: 5, cause })
+    }
+    await forgetProfile(db, profile.id)
+    return row
   }
 
   return {
@@ -151,12 +180,12 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
       throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })
     },
 
-    start: async (row, ms) => {
+    start: async (row, ms, signal) => {
       const deadline = performance.now() + ms
       let seen: RuntimeRow | undefined = row
       for (let round = 0; seen && round < maxRounds; round++) {
         if (seen.state === 'deleting' || seen.state === 'deleted') throw new Problem('gone')
-        const reached = await towardsRunning(seen, () => Math.max(0, deadline - performance.now()))
+        const reached = await towardsRunning(seen, () => Math.max(0, deadline - performance.now()), signal)
         if (reached) return reached
         seen = await findRuntimeById(db, row.id)
       }
@@ -170,13 +199,6 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
         if (seen.state === 'deleting' || seen.state === 'deleted') throw new Problem('gone')
         if (seen.state === 'stopped' || seen.state === 'failed' || seen.state === 'lost') return seen
         const left = Math.max(0, deadline - performance.now())
-        if (isOnItsWay(seen)) {
-          // A start is not cut in half: it ends in running or failed, and then stops.
-          const settled = await changes.until(row.id, now => !isOnItsWay(now), left)
-          if (!settled) return seen
-          seen = settled
-          continue
-        }
         const stopping: RuntimeRow | undefined =
           seen.state === 'stopping' ? seen : await toStopping(db, seen, leaseMs, 'asked')
         if (stopping) {
@@ -191,10 +213,11 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
     remove: async (row, removeVolume, ms) => {
       let seen: RuntimeRow | undefined = row
       for (let round = 0; seen && round < maxRounds; round++) {
-        if (seen.state === 'deleted') return seen
+        if (seen.state === 'deleted') return removeVolume ? await removeProfile(seen) : seen
         if (seen.state === 'deleting') {
           if (removeVolume && !seen.removeVolume) await alsoRemoveVolume(db, seen.id)
-          return (await changes.until(row.id, now => now.state === 'deleted', ms)) ?? seen
+          const ended = await changes.until(row.id, now => now.state === 'deleted', ms)
+          return ended && removeVolume ? await removeProfile(ended) : (ended ?? seen)
         }
         const deleting = await toDeleting(db, seen, removeVolume, leaseMs)
         if (deleting) {

@@ -24,8 +24,8 @@ import { place } from './placement.ts'
 export const leaseMs = 15_000
 const sweepMs = 1000
 const sweepRows = 50
-/** Times a start is sent again to a host that does not answer. */
-const startTries = 3
+/** Milliseconds a start is sent again and again to a host that does not answer: an agent's restart takes less. */
+const silentMs = 10_000
 
 /** Moves runtimes on from passing states, on whichever gateway; a row's work lease says which. */
 export type Driver = {
@@ -103,19 +103,35 @@ export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => 
     for (let attempt = 1; ; attempt++) {
       try {
         await agent.start(row.id, command)
-        return await toRunning(db, row, { startMs: Math.round(performance.now() - startedAt) })
+        const running = await toRunning(db, row, { startMs: Math.round(performance.now() - startedAt) })
+        return running ?? (await withdraw(row, agent))
       } catch (error) {
         if (error instanceof AgentRefused) {
-          if (error.is('stale-generation')) return undefined
+          if (error.is('stale-generation')) return await outdated(row, error)
           const fail = leavesDoubt(error) ? toFailedStillHeld : toFailedAndFree
           return fail(db, row, startErrorOf(error))
         }
         if (!(error instanceof AgentUnreachable)) throw error
         // A start is idempotent by generation: sent again, it joins the one that may be running.
-        if (attempt < startTries) await pause(200 * 2 ** attempt)
+        if (performance.now() - startedAt < silentMs) await pause(Math.min(2000, 100 * 2 ** attempt))
         else return toFailedStillHeld(db, row, { code: 'host-unreachable', detail: error.message })
       }
     }
+  }
+
+  /** The runtime was ended while its start was under way: what the start has made must not outlive that. */
+  const withdraw = async (row: RuntimeRow, agent: AgentClient) => {
+    const now = await findRuntimeById(db, row.id)
+    const isOver = !now || ['deleted', 'stopped', 'failed', 'lost'].includes(now.state)
+    if (isOver && now?.generation === row.generation) await agent.stop(row.id, { generation: row.generation })
+    return undefined
+  }
+
+  /** The host has seen a newer start than this row knows of: nothing that is tried again can succeed. */
+  const outdated = async (row: RuntimeRow, refusal: AgentRefused) => {
+    const now = await findRuntimeById(db, row.id)
+    if (now?.state !== 'starting' || now.generation !== row.generation) return undefined
+    return toFailedStillHeld(db, now, startErrorOf(refusal))
   }
 
   const stopIt = async (row: RuntimeRow) => {
@@ -192,7 +208,7 @@ export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => 
     )
   }
 
-  let sweeping: Promise<void> = Promise.resolve()
+  let sweeping: Promise<void> | undefined
   let healthy = true
   const sweep = async () => {
     try {
@@ -204,7 +220,10 @@ export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => 
     }
   }
   const timer = setInterval(() => {
-    sweeping = sweeping.then(() => (closing ? undefined : sweep()))
+    // A database that is slow to answer is not asked again meanwhile.
+    sweeping ??= sweep().finally(() => {
+      sweeping = undefined
+    })
   }, sweepMs)
 
   return {

@@ -51,6 +51,11 @@ export const place = async (db: Db, row: RuntimeRow, leaseMs: number): Promise<R
     const holdsIt = row.reserved && row.hostId === host.id
     const reason = holdsIt ? undefined : whyNot(host, row)
     const started = reason === undefined ? await startOn(db, row, host.id, leaseMs) : 'full'
+    if (started === 'over-quota')
+      throw new Problem('quota-exceeded', {
+        detail: 'stop or delete a runtime, or ask the operator for a larger quota',
+        retryAfterSeconds: 5,
+      })
     if (started !== 'full') return started
     reasons.set(host.name, reason ?? 'its last room went to another runtime')
   }

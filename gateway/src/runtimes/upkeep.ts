@@ -1,12 +1,17 @@
 import { type Db, dropExpired } from '@porthole/db'
 import type { Logger } from 'pino'
+import type { Issuer } from '../tokens/issuer.ts'
 
 const everyMs = 60_000
 
-/** Removes expired one-time things once a minute. Any number of gateways may do it. */
-export const startUpkeep = (db: Db, log: Logger): { stop(): void } => {
+/** Once a minute: removes expired one-time things, and sees to the signing keys. Any number of gateways may do it. */
+export const startUpkeep = (db: Db, issuer: Issuer, log: Logger): { stop(): void } => {
   const timer = setInterval(() => {
     dropExpired(db).catch(error => log.warn({ err: error }, 'expired rows could not be removed'))
+    issuer
+      .rotate()
+      .then(isNew => isNew && log.info('next signing key published'))
+      .catch(error => log.warn({ err: error }, 'signing keys could not be looked after'))
   }, everyMs)
   return { stop: () => clearInterval(timer) }
 }

@@ -1,5 +1,6 @@
 import type { z } from '@hono/zod-openapi'
 import type { NewRuntime, TenantRow } from '@porthole/db'
+import { isForOwner } from '../house.ts'
 import { type Mode, ownerHashOf, ownerOf } from '../identity/owner.ts'
 import { Problem } from '../problem.ts'
 import type { ensureBody } from '../routes/schemas.ts'
@@ -26,7 +27,7 @@ export const wantedFrom = async (
 ): Promise<NewRuntime> => {
   const mode = body.mode ?? (tenant.mode as Mode)
   const owner = ownerOf(mode, body)
-  if (caller.owner !== undefined && caller.owner !== owner)
+  if (!isForOwner(caller, { mode, owner }))
     throw new Problem('wrong-owner', { detail: 'the token is good for one owner, and the request names another' })
   const spec = findSpec(body.spec)
   checkEnv(body.env)

@@ -1,4 +1,12 @@
-import { addFirstSigningKey, type Db, listSigningKeys, type SigningKeyRow } from '@porthole/db'
+import {
+  addFirstSigningKey,
+  type Db,
+  listSigningKeys,
+  type NewSigningKey,
+  type Rotation,
+  rotateSigningKeys,
+  type SigningKeyRow,
+} from '@porthole/db'
 import { gatewayIssuer } from '@porthole/protocol'
 import {
   type CryptoKey,
@@ -19,8 +27,19 @@ export type Issuer = {
   sign(claims: JWTPayload, options: { audience: string; seconds: number }): Promise<string>
   /** @throws whatever jose throws for a token that is not ours, not for this audience, expired, or malformed. */
   verify(token: string, audience: string): Promise<JWTPayload>
+  /** Published keys, the next one among them. */
   jwks(): { keys: JWK[] }
+  /** Looks for keys that other gateways have made. */
+  reload(): Promise<void>
+  /** Makes the next key when one is due. @returns whether there is a new one */
+  rotate(rotation?: Partial<Rotation>): Promise<boolean>
 }
+
+/** Longest that any token of ours lives, in seconds: a year. */
+export const maxTokenSeconds = 366 * 86_400
+
+/** A new key every 30 days, published for ten minutes before it signs. */
+const defaultRotation: Rotation = { everySeconds: 30 * 86_400, leadSeconds: 600, tailSeconds: maxTokenSeconds }
 
 /** Unknown key ids cause at most one look into the database in this time. */
 const reloadCooldownMs = 5000
@@ -34,7 +53,7 @@ const publicJwk = (row: Pick<SigningKeyRow, 'kid' | 'publicKey'>): JWK => ({
   use: 'sig',
 })
 
-const makeKey = async (seal: Seal) => {
+const makeKey = async (seal: Seal): Promise<NewSigningKey> => {
   const { publicKey, privateKey } = await generateKeyPair('Ed25519', { extractable: true })
   const jwk = await exportJWK(publicKey)
   return {
@@ -44,6 +63,8 @@ const makeKey = async (seal: Seal) => {
   }
 }
 
+type KeyPair = { row: SigningKeyRow; verifier: CryptoKey | Uint8Array; signer: CryptoKey | Uint8Array }
+
 /**
  * The built-in issuer, with a key made on the first start.
  *
@@ -51,41 +72,55 @@ const makeKey = async (seal: Seal) => {
  * @throws SealError when PORTHOLE_SECRET is not the one the keys were sealed with.
  */
 export const createIssuer = async (db: Db, seal: Seal, now: () => number): Promise<Issuer> => {
+  const open = async (row: SigningKeyRow): Promise<KeyPair> => ({
+    row,
+    verifier: await importJWK(publicJwk(row), 'EdDSA'),
+    signer: await importJWK(JSON.parse(await seal.open('signing-key', row.sealedPrivateKey)), 'EdDSA'),
+  })
+
+  /** By key id, oldest first. */
+  let pairs = new Map<string, KeyPair>()
+  const learn = async (rows: SigningKeyRow[]) => {
+    const known = pairs
+    const opened = await Promise.all(rows.map(async row => ({ ...(known.get(row.kid) ?? (await open(row))), row })))
+    pairs = new Map(opened.map(pair => [pair.row.kid, pair]))
+  }
   let rows = await listSigningKeys(db)
   if (rows.length === 0) rows = await addFirstSigningKey(db, await makeKey(seal))
-  const newest = rows.at(-1)
-  if (!newest) throw new Error('the database has no signing key')
-  const privateKey = await importJWK(JSON.parse(await seal.open('signing-key', newest.sealedPrivateKey)), 'EdDSA')
-
-  const verifiers = new Map<string, CryptoKey | Uint8Array>()
-  const learn = async (known: SigningKeyRow[]) => {
-    rows = known
-    for (const row of known)
-      if (!verifiers.has(row.kid)) verifiers.set(row.kid, await importJWK(publicJwk(row), 'EdDSA'))
-  }
   await learn(rows)
+  const reload = async () => learn(await listSigningKeys(db))
 
   let reloadedAt = now()
   const verifierOf = async (kid: string | undefined) => {
-    if (kid && !verifiers.has(kid) && now() - reloadedAt > reloadCooldownMs) {
+    if (kid && !pairs.has(kid) && now() - reloadedAt > reloadCooldownMs) {
       reloadedAt = now()
-      await learn(await listSigningKeys(db))
+      await reload()
     }
-    const key = kid ? verifiers.get(kid) : undefined
-    if (!key) throw new Error('the token names no key of ours')
-    return key
+    const pair = kid ? pairs.get(kid) : undefined
+    if (!pair) throw new Error('the token names no key of ours')
+    return pair.verifier
   }
 
+  /** The newest key whose time has come; on a fresh database with a clock ahead of ours, the only one there is. */
+  const signing = (): KeyPair => {
+    const all = [...pairs.values()]
+    const pair = all.findLast(({ row }) => row.activeAt.getTime() <= now()) ?? all[0]
+    if (!pair) throw new Error('the database has no signing key')
+    return pair
+  }
+  signing()
+
   return {
-    sign: (claims, { audience, seconds }) => {
+    sign: async (claims, { audience, seconds }) => {
       const at = Math.floor(now() / 1000)
+      const { row, signer } = signing()
       return new SignJWT(claims)
-        .setProtectedHeader({ alg: 'EdDSA', kid: newest.kid, typ: 'JWT' })
+        .setProtectedHeader({ alg: 'EdDSA', kid: row.kid, typ: 'JWT' })
         .setIssuer(gatewayIssuer)
         .setAudience(audience)
         .setIssuedAt(at)
         .setExpirationTime(at + seconds)
-        .sign(privateKey)
+        .sign(signer)
     },
     verify: async (token, audience) =>
       (
@@ -97,6 +132,12 @@ export const createIssuer = async (db: Db, seal: Seal, now: () => number): Promi
           currentDate: new Date(now()),
         })
       ).payload,
-    jwks: () => ({ keys: rows.map(publicJwk) }),
+    jwks: () => ({ keys: [...pairs.values()].map(({ row }) => publicJwk(row)) }),
+    reload,
+    rotate: async rotation => {
+      const isNew = await rotateSigningKeys(db, { ...defaultRotation, ...rotation }, () => makeKey(seal))
+      await reload()
+      return isNew
+    },
   }
 }

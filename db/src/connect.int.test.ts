@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import net, { type AddressInfo } from 'node:net'
+import { it } from 'node:test'
+import { freshDatabase } from '../../test/kit/database.ts'
+import { connect, ping } from './connect.ts'
+
+/** Passes bytes on to the server of `url` until it is told to swallow them. */
+const swallowingProxy = async (url: URL) => {
+  const sockets = new Set<net.Socket>()
+  const server = net.createServer(client => {
+    const upstream = net.connect(Number(url.port), url.hostname)
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => sockets.delete(socket))
+    }
+    client.pipe(upstream).pipe(client)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: (server.address() as AddressInfo).port,
+    swallow: () => {
+      for (const socket of sockets) socket.unpipe().pause()
+    },
+    close: () => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    },
+  }
+}
+
+it('a query to a database that has gone silent ends, and the next one finds a new connection', async () => {
+  const fresh = await freshDatabase()
+  const url = new URL(fresh.url)
+  const proxy = await swallowingProxy(url)
+  url.port = String(proxy.port)
+  const database = connect(url.href, { max: 1, silenceMs: 300 })
+  try {
+    await ping(database.db)
+    proxy.swallow()
+    await assert.rejects(ping(database.db), (error: unknown) => {
+      assert(error instanceof Error && error.cause instanceof Error)
+      assert.match(String((error.cause as NodeJS.ErrnoException).code), /^CONNECTION_/)
+      return true
+    })
+    await ping(database.db)
+  } finally {
+    proxy.close()
+    await database.close(1)
+    await fresh.drop()
+  }
+})

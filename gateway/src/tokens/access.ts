@@ -1,0 +1,96 @@
+import { accessChannel, type Database, findTenant, listRevoked, listSuspended, type TenantRow } from '@porthole/db'
+import type { Logger } from 'pino'
+
+/**
+ * Who has been shut out. Kept in memory, so that asking costs nothing; a NOTIFY refreshes it at once, and a look a second
+ * makes up for lost ones, so that a revocation is known to every gateway within two seconds.
+ */
+export type Access = {
+  isRevoked(tokenId: string | undefined): boolean
+  isSuspended(tenant: string): boolean
+  /** The tenant as it was at most a second ago. */
+  tenant(slug: string): Promise<TenantRow | undefined>
+  /** Calls `listener` when somebody was shut out, or a gateway says that something has changed. */
+  onChange(listener: () => void): void
+  close(): Promise<void>
+}
+
+const pollMs = 1000
+/** A look takes in what was revoked in this time: longer than any transaction may take to commit. */
+const overlapSeconds = 30
+const tenantMs = 1000
+const maxTenants = 10_000
+
+export const watchAccess = async (
+  { db, listen }: Pick<Database, 'db' | 'listen'>,
+  log: Logger,
+  now: () => number,
+): Promise<Access> => {
+  /** Token id → when it would have expired anyway. */
+  const revoked = new Map<string, number>()
+  let suspended: ReadonlySet<string> = new Set()
+  const tenants = new Map<string, { row: TenantRow | undefined; at: number }>()
+  const listeners = new Set<() => void>()
+
+  let isHinted = false
+  const refresh = async (sinceSeconds?: number) => {
+    const [tokens, slugs] = await Promise.all([listRevoked(db, sinceSeconds), listSuspended(db)])
+    let isNew = false
+    for (const { id, expiresAt } of tokens) {
+      isNew ||= !revoked.has(id)
+      revoked.set(id, expiresAt.getTime())
+    }
+    isNew ||= slugs.some(slug => !suspended.has(slug))
+    suspended = new Set(slugs)
+    for (const [id, expiresAt] of revoked) if (expiresAt < now()) revoked.delete(id)
+    if (isNew || isHinted) for (const listener of listeners) listener()
+    isHinted = false
+  }
+
+  let turn: Promise<void> = Promise.resolve()
+  let isHealthy = true
+  /** One look at a time; a fault is told once, and the next look makes up for it in full. */
+  const look = () => {
+    turn = turn.then(async () => {
+      try {
+        await refresh(isHealthy ? overlapSeconds : undefined)
+        isHealthy = true
+      } catch (error) {
+        if (isHealthy) log.error({ err: error }, 'revocations could not be read')
+        isHealthy = false
+      }
+    })
+  }
+
+  await refresh()
+  const hint = () => {
+    isHinted = true
+    tenants.clear()
+    look()
+  }
+  const { unlisten } = await listen(accessChannel, hint, () => {
+    // Hints may have been lost while the connection was.
+    isHealthy = false
+    hint()
+  })
+  const timer = setInterval(look, pollMs)
+
+  return {
+    isRevoked: tokenId => tokenId !== undefined && revoked.has(tokenId),
+    isSuspended: tenant => suspended.has(tenant),
+    tenant: async slug => {
+      const known = tenants.get(slug)
+      if (known && now() - known.at < tenantMs) return known.row
+      const row = await findTenant(db, slug)
+      if (tenants.size >= maxTenants) tenants.clear()
+      tenants.set(slug, { row, at: now() })
+      return row
+    },
+    onChange: listener => void listeners.add(listener),
+    close: async () => {
+      clearInterval(timer)
+      await turn
+      await unlisten()
+    },
+  }
+}

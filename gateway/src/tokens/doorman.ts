@@ -1,0 +1,55 @@
+import { createHash } from 'node:crypto'
+import { Problem } from '../problem.ts'
+import type { Access } from './access.ts'
+import { type Caller, tokenFrom, verifyBearer } from './caller.ts'
+import type { ExternalIssuers } from './external.ts'
+import type { Issuer } from './issuer.ts'
+
+/** Tells who is asking. A signature is checked once per token; expiry, revocation and suspension every time. */
+export type Doorman = {
+  /** @throws Problem `unauthorized`, `tenant-suspended`, `issuer-unavailable` */
+  admit(authorization: string | undefined): Promise<Caller>
+  /** Whether what was admitted once still is: for open sockets and cookies. */
+  isWelcome(visit: Pick<Caller, 'tenant' | 'tokenId' | 'expiresAt'>): boolean
+  /** Forgets verified tokens: keys or issuers have changed. */
+  forget(): void
+}
+
+const maxVerified = 20_000
+/** A token is verified anew after this time, so that a key that was withdrawn ends with it. */
+const verifiedMs = 60_000
+
+type Parts = { issuer: Issuer; externals: ExternalIssuers; access: Access; now(): number }
+
+export const createDoorman = ({ issuer, externals, access, now }: Parts): Doorman => {
+  /** By the token's digest: a dump of this memory holds no credential. Oldest first. */
+  const verified = new Map<string, { caller: Caller; at: number }>()
+
+  const remember = (digest: string, caller: Caller) => {
+    const oldest = verified.size >= maxVerified ? verified.keys().next().value : undefined
+    if (oldest !== undefined) verified.delete(oldest)
+    verified.set(digest, { caller, at: now() })
+  }
+
+  const callerOf = async (token: string): Promise<Caller> => {
+    const digest = createHash('sha256').update(token).digest('base64')
+    const known = verified.get(digest)
+    if (known && now() - known.at < verifiedMs && known.caller.expiresAt * 1000 > now()) return known.caller
+    verified.delete(digest)
+    const caller = await verifyBearer(issuer, externals, token)
+    remember(digest, caller)
+    return caller
+  }
+
+  return {
+    admit: async authorization => {
+      const caller = await callerOf(tokenFrom(authorization))
+      if (access.isRevoked(caller.tokenId)) throw new Problem('unauthorized', { detail: 'the token was revoked' })
+      if (access.isSuspended(caller.tenant)) throw new Problem('tenant-suspended')
+      return caller
+    },
+    isWelcome: ({ tenant, tokenId, expiresAt }) =>
+      !access.isRevoked(tokenId) && !access.isSuspended(tenant) && expiresAt * 1000 > now(),
+    forget: () => verified.clear(),
+  }
+}
