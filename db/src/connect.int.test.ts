@@ -36,7 +36,7 @@ it('a query to a database that has gone silent ends, and the next one finds a ne
   const url = new URL(fresh.url)
   const proxy = await swallowingProxy(url)
   url.port = String(proxy.port)
-  const database = connect(url.href, { max: 1, silenceMs: 300 })
+  const database = connect(url.href, { max: 1, silenceMs: 2000 })
   try {
     await ping(database.db)
     proxy.swallow()
