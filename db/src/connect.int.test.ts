@@ -6,10 +6,10 @@ import { freshDatabase } from '../../test/kit/database.ts'
 import { connect, ping } from './connect.ts'
 
 /** Passes bytes on to the server of `url` until it is told to swallow them. */
-const swallowingProxy = async (url: URL) => {
+const swallowingProxy = async ({ port, hostname }: { port: string; hostname: string }) => {
   const sockets = new Set<net.Socket>()
   const server = net.createServer(client => {
-    const upstream = net.connect(Number(url.port), url.hostname)
+    const upstream = net.connect(Number(port), hostname)
     for (const socket of [client, upstream]) {
       sockets.add(socket)
       socket.on('error', () => {})
@@ -36,7 +36,7 @@ it('a query to a database that has gone silent ends, and the next one finds a ne
   const url = new URL(fresh.url)
   const proxy = await swallowingProxy(url)
   url.port = String(proxy.port)
-  const database = connect(url.href, { max: 1, silenceMs: 2000 })
+  const database = connect(url.href, { max: 1, silenceMs: 1000 })
   try {
     await ping(database.db)
     proxy.swallow()
