@@ -38,11 +38,23 @@ const impatientSocket =
       if (!connecting.aborted) throw cause
       throw Object.assign(new Error('the database did not accept a connection in time'), { code: 'CONNECT_TIMEOUT' })
     }
-    socket.setTimeout(silenceMs, () => {
-      socket.destroy(Object.assign(new Error('the database has gone silent'), { code: 'CONNECTION_SILENT' }))
-    })
+    closeQuietly(socket)
+    socket.setTimeout(silenceMs, () => socket.destroy())
     return socket
   }
+
+/**
+ * postgres.js loses a query that is made between a socket's `error` and its `close`: it never ends (seen in 3.4.9). So a
+ * connection that stood just closes, without an error before; postgres.js then fails what was under way with
+ * CONNECTION_CLOSED.
+ */
+const closeQuietly = (socket: net.Socket): void => {
+  const emit = socket.emit.bind(socket)
+  socket.emit = (event: string | symbol, ...args: unknown[]) => {
+    if (event === 'error') return true
+    return event === 'close' ? emit('close', false) : Reflect.apply(emit, socket, [event, ...args])
+  }
+}
 
 type Destination = { host?: unknown; port?: unknown; path?: string | false | undefined }
 
