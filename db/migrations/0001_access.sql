@@ -29,6 +29,7 @@ CREATE TABLE "tokens" (
 	"subject" text NOT NULL,
 	"scopes" jsonb NOT NULL,
 	"owner" text,
+	"mode" text,
 	"parent" text,
 	"created_at" timestamp with time zone DEFAULT now() NOT NULL,
 	"expires_at" timestamp with time zone NOT NULL,

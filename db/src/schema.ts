@@ -198,7 +198,9 @@ export const tokens = pgTable(
       .references(() => tenants.slug),
     subject: text().notNull(),
     scopes: jsonb().$type<string[]>().notNull(),
+    /** When set, the token is good for this owner, in this mode, only. */
     owner: text(),
+    mode: text(),
     /** The token with which it was minted: revoking that one revokes this one too. */
     parent: text(),
     createdAt: at('created_at').notNull().defaultNow(),

@@ -14,7 +14,7 @@ export type TokenRow = typeof tokens.$inferSelect
 /** Remembers a token that was minted, for `seconds` from now by the database's clock. */
 export const addToken = async (
   db: Tx,
-  token: Pick<TokenRow, 'id' | 'tenant' | 'subject' | 'scopes'> & Partial<Pick<TokenRow, 'owner' | 'parent'>>,
+  token: Pick<TokenRow, 'id' | 'tenant' | 'subject' | 'scopes'> & Partial<Pick<TokenRow, 'owner' | 'mode' | 'parent'>>,
   seconds: number,
 ): Promise<TokenRow> => {
   const [row] = await db
@@ -25,11 +25,17 @@ export const addToken = async (
   return row
 }
 
+/** Who asks may be bound to one owner: then only tokens of that owner are there. */
+type BoundOwner = { mode: string; name: string } | undefined
+
+const ofBoundOwner = (owner: BoundOwner) =>
+  owner === undefined ? undefined : and(eq(tokens.owner, owner.name), eq(tokens.mode, owner.mode))
+
 /** A keyset page of a tenant's tokens, newest first. */
 export const listTokens = (
   db: Tx,
   tenant: string,
-  owner: string | undefined,
+  owner: BoundOwner,
   page: { limit: number; before?: string | undefined },
 ): Promise<TokenRow[]> =>
   db
@@ -38,7 +44,7 @@ export const listTokens = (
     .where(
       and(
         eq(tokens.tenant, tenant),
-        owner === undefined ? undefined : eq(tokens.owner, owner),
+        ofBoundOwner(owner),
         page.before === undefined ? undefined : lt(tokens.id, page.before),
       ),
     )
@@ -50,19 +56,12 @@ export const listTokens = (
  *
  * @returns the token; undefined when the tenant has none of that id. Revoking twice changes nothing.
  */
-export const revokeToken = (
-  db: Db,
-  tenant: string,
-  owner: string | undefined,
-  id: string,
-): Promise<TokenRow | undefined> =>
+export const revokeToken = (db: Db, tenant: string, owner: BoundOwner, id: string): Promise<TokenRow | undefined> =>
   db.transaction(async tx => {
     const [found] = await tx
       .select()
       .from(tokens)
-      .where(
-        and(eq(tokens.id, id), eq(tokens.tenant, tenant), owner === undefined ? undefined : eq(tokens.owner, owner)),
-      )
+      .where(and(eq(tokens.id, id), eq(tokens.tenant, tenant), ofBoundOwner(owner)))
     if (!found) return undefined
     await tx.execute(sql`
       with recursive family(id) as (

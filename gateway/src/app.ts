@@ -12,6 +12,8 @@ import { hostRoutes } from './routes/hosts.ts'
 import { createRouter } from './routes/openapi.ts'
 import { pageRoutes } from './routes/pages.ts'
 import { runtimeRoutes } from './routes/runtimes.ts'
+import { tenantRoutes } from './routes/tenants.ts'
+import { tokenRoutes } from './routes/tokens.ts'
 
 const maxBodyBytes = 1024 * 1024
 /** Milliseconds until a body must be there. */
@@ -92,6 +94,8 @@ export const createApp = (house: House, relay: Relay) => {
   app.route('/', healthRoutes(house))
   app.route('/', runtimeRoutes(house))
   app.route('/', hostRoutes(house))
+  app.route('/', tokenRoutes(house))
+  app.route('/', tenantRoutes(house))
   app.route('/', viewRoutes(house))
   app.route('/', edgeRoutes(house, relay))
   app.route('/', pageRoutes())

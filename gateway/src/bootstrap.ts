@@ -42,7 +42,11 @@ export const bootstrap = async (config: Config, args: string[]): Promise<Credent
     const mint = async (subject: string, allowed: readonly Scope[], forOwner?: string) => {
       const jti = ulid()
       const owner = forOwner ?? null
-      await addToken(database.db, { id: jti, tenant: slug.data, subject, scopes: [...allowed], owner }, lifetimeSeconds)
+      await addToken(
+        database.db,
+        { id: jti, tenant: slug.data, subject, scopes: [...allowed], owner, mode: owner && 'docker-per-principal' },
+        lifetimeSeconds,
+      )
       return mintToken(
         issuer,
         {
