@@ -55,7 +55,11 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
     })
     upstream.listen(0, '127.0.0.1')
     await once(upstream, 'listening')
-    await addHost(database.db, 'h1', 100, { url: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}` })
+    await addHost(database.db, 'h1', 100, {
+      url: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`,
+      memoryBytes: 1024 ** 4,
+      cpuMillis: 1_000_000,
+    })
     alice = await running('default', 'alice')
   })
   after(async () => {
