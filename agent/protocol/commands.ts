@@ -19,6 +19,8 @@ export const runtimeId = z.string().regex(/^rt_[0-9A-HJKMNP-TV-Z]{26}$/)
 export const ownerHash = z.string().regex(/^[0-9a-f]{16}$/)
 export const portName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/)
 export const envName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/)
+/** Docker takes anything but NUL. */
+export const envValue = z.string().refine(value => !value.includes('\0'), 'holds a NUL')
 export const portNumber = z.number().int().min(1).max(65535)
 
 /** The recipe of a runtime as an agent needs it: everything but who it is for. */
@@ -29,7 +31,7 @@ export const recipe = z.strictObject({
   entrypoint: z.array(z.string()).optional(),
   command: z.array(z.string()).optional(),
   workingDir: z.string().optional(),
-  env: z.record(envName, z.string()),
+  env: z.record(envName, envValue),
   /** Port name → container port. Ours: `view` 6080, `cdp` 9222, `rpc` 8787. */
   ports: z.record(portName, portNumber),
   /** 2xx on `GET` = ready. Null: ready as soon as it runs. */
@@ -47,6 +49,11 @@ export const recipe = z.strictObject({
   pids: z.number().int().positive(),
   /** `browser`: Docker's default plus user namespaces, for Chromium's own sandbox. */
   seccomp: z.enum(['default', 'browser']),
+  /**
+   * What it may reach: `internet` is that and no private network, cloud metadata, host or other container; `none` is
+   * nothing, not even names; `open` is whatever its host reaches. Whoever leaves it out gets `internet`.
+   */
+  egress: z.enum(['internet', 'none', 'open']).default('internet'),
   /** Seconds between TERM and KILL. */
   stopSeconds: z.number().int().min(0).max(120),
 })
@@ -58,7 +65,7 @@ export const startCommand = z.strictObject({
   ownerHash,
   recipe,
   /** The request's environment. Reserved names (see the agent) win over it. */
-  env: z.record(envName, z.string()),
+  env: z.record(envName, envValue),
   /** The public view URL, as BROWSER_VIEW_URL. */
   viewUrl: z.string().optional(),
   /** Milliseconds the agent may take until the runtime is ready. */

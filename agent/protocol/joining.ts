@@ -15,7 +15,11 @@ export const joinRequest = z.strictObject({
     .min(1)
     .max(63)
     .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/),
-  url: z.url({ protocol: /^https?$/ }).max(2048),
+  /** An origin: commands and edge traffic each have paths of their own below it. */
+  url: z
+    .url({ protocol: /^https?$/ })
+    .max(2048)
+    .refine(value => new URL(value).origin === value.replace(/\/$/, ''), 'is not an origin like http://10.0.0.5:4748'),
   publicKey,
 })
 export type JoinRequest = z.infer<typeof joinRequest>

@@ -10,6 +10,7 @@ import { dockerEngine } from './engine/docker.ts'
 import type { Engine } from './engine/engine.ts'
 import { localFiles } from './engine/local-files.ts'
 import { locateEngine } from './engine/locate.ts'
+import { fenceBridges } from './firewall/fence-bridges.ts'
 import { createGatewayTokens, type GatewayTokens } from './gateway-tokens.ts'
 import { httpProbe } from './health.ts'
 import { createHeartbeats } from './heartbeat.ts'
@@ -43,11 +44,11 @@ type Host = { tokens: GatewayTokens; runtimes: Runtimes; edge: Edge }
 export const startAgent = async (config: Config, log: Logger): Promise<Agent> => {
   const located = await locateEngine(config.engine, localFiles)
   log.info({ engine: located.from }, 'engine located')
-  const engine = dockerEngine(located.address)
   const identity = await loadIdentity(config.dataDir)
+  const stopping = new AbortController()
+  const engine = await fenceBridges({ engine: dockerEngine(located.address), config, log, signal: stopping.signal })
   const challenges = createChallenges(identity.privateKey)
   const relay = createRelay()
-  const stopping = new AbortController()
   let host: Host | undefined
 
   const app = createApp({ desk: () => host, prove: challenges.prove, log })
@@ -119,16 +120,21 @@ const join = async (deps: {
   }
   try {
     const request = { token: joinToken, name, url, publicKey: identity.publicKey }
-    const hostId = await challenges.during(() => joinGateway(gatewayUrl, request, { log, signal }))
+    const patience = earlier ? AbortSignal.any([signal, AbortSignal.timeout(rejoinMs)]) : signal
+    const hostId = await challenges.during(() => joinGateway(gatewayUrl, request, { log, signal: patience }))
     await saveMembership(dataDir, { hostId, gatewayUrl, agentUrl: url })
     log.info({ host: hostId, gateway: gatewayUrl, url }, 'joined')
     return hostId
   } catch (error) {
-    if (!(error instanceof JoinRefused) || !earlier) throw error
-    log.warn({ host: earlier.hostId, reason: error.message }, 'join refused, going on as the host of an earlier join')
+    if (!earlier || signal.aborted) throw error
+    const reason = error instanceof JoinRefused ? error.message : 'the gateway does not answer'
+    log.warn({ host: earlier.hostId, reason }, 'not joined anew, going on as the host of an earlier join')
     return earlier.hostId
   }
 }
+
+/** Milliseconds for joining anew, by a host that can go on without: a gateway that restarts needs its host back. */
+const rejoinMs = 3000
 
 const isStillTrue = (membership: Membership | undefined, gatewayUrl: string, url: string): boolean =>
   membership?.gatewayUrl === gatewayUrl && membership.agentUrl === url

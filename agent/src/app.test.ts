@@ -125,6 +125,6 @@ test('the challenge is answered while joining, and commands only afterwards', as
   leave()
   const answered = await call('POST', '/v1/challenge', { nonce }, '')
   assert.deepEqual(await answered.json(), { proof: `proof of ${nonce}` })
-  assert.equal((await problemIn(await call('GET', '/v1/runtimes'))).code, 'unauthorized')
+  assert.equal((await problemIn(await call('GET', '/v1/runtimes'))).code, 'keys-unavailable')
   assert.equal((await call('GET', '/healthz')).status, 200)
 })

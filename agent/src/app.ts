@@ -26,7 +26,8 @@ export const createApp = (deps: {
   const app = new Hono()
   const desk = (): CommandDesk => {
     const current = deps.desk()
-    if (!current) throw new AgentError('unauthorized', { detail: 'this host has not joined a gateway' })
+    // Not "unauthorized": who asks has not been checked, and nothing is said of what is here.
+    if (!current) throw new AgentError('keys-unavailable', { detail: 'this host has not joined a gateway yet' })
     return current
   }
 

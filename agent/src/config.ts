@@ -24,6 +24,11 @@ export type Config = {
    */
   reach: 'bridge' | 'published'
   containers: ContainerDefaults
+  /**
+   * Rules in this machine's firewall that keep containers to their egress: without them nothing starts, or it does with
+   * a warning, or they are not the agent's business.
+   */
+  firewall: 'required' | 'best-effort' | 'off'
   slots: number
   /** Bytes kept for the machine itself. */
   memoryReserveBytes: number
@@ -72,7 +77,7 @@ export const parseConfig = (env: Env): Config => {
   checkLegacy(env)
   const legacy = legacySettings(env)
   const joinToken = text(env, 'PORTHOLE_JOIN_TOKEN')
-  const agentUrl = url(env, 'PORTHOLE_AGENT_URL')
+  const agentUrl = originOf(env, 'PORTHOLE_AGENT_URL')
   return {
     gatewayUrl: required(
       url(env, 'PORTHOLE_GATEWAY_URL'),
@@ -96,6 +101,7 @@ export const parseConfig = (env: Env): Config => {
       viewBase: normalizeViewBase(env.BROWSER_VIEW_BASE_URL ?? '') || normalizeViewBase(env.BROWSER_VIEW_URL ?? ''),
       modelEnv: modelEnv(env),
     },
+    firewall: oneOf(env, 'PORTHOLE_FIREWALL', ['required', 'best-effort', 'off'], 'best-effort'),
     slots: int(env, 'PORTHOLE_SLOTS', 100, 0, 10_000),
     memoryReserveBytes: int(env, 'PORTHOLE_MEMORY_RESERVE_MB', 1024, 0, 2 ** 30) * 2 ** 20,
     startsAtOnce: int(env, 'PORTHOLE_STARTS_AT_ONCE', availableParallelism(), 1, 1000),
@@ -185,6 +191,13 @@ const url = (env: Env, name: string): string | undefined => {
     throw new ConfigError(name, 'holds credentials', 'Write it without them: URLs end up in logs.')
   }
   return value.replace(/\/+$/, '')
+}
+
+/** The gateway puts paths of its own behind it, and refuses a host whose URL has one. */
+const originOf = (env: Env, name: string): string | undefined => {
+  const value = url(env, name)
+  if (value === undefined || new URL(value).origin === value) return value
+  throw new ConfigError(name, 'has more than scheme, host and port', 'Write one such as http://10.0.0.5:4748.')
 }
 
 const dockerName = (env: Env, name: string, fallback: string): string => {

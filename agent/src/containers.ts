@@ -1,4 +1,4 @@
-import type { StartCommand } from '@porthole/protocol'
+import type { Recipe, StartCommand } from '@porthole/protocol'
 import { parseEnvList, reservedBrowserEnv, viewUrlUnder } from './browser-env.ts'
 import type { Config, ContainerDefaults } from './config.ts'
 import type { Container, ContainerRequest } from './engine/engine.ts'
@@ -26,6 +26,12 @@ export const containerName = (defaults: Pick<ContainerDefaults, 'containerPrefix
 export const volumeName = (defaults: Pick<ContainerDefaults, 'volumePrefix'>, ownerHash: string): string =>
   `${defaults.volumePrefix}${ownerHash}`
 
+/** Every kind of egress has a network of its own, derived from one name; the engine lets nothing out of an internal one. */
+export const networkFor = (network: string, egress: Recipe['egress']): { name: string; isInternal: boolean } => ({
+  name: egress === 'internet' ? network : `${network}-${egress}`,
+  isInternal: egress === 'none',
+})
+
 /** A start as asked for, on this host. */
 export type Order = {
   hostId: string
@@ -42,6 +48,11 @@ export const containerRequest = (
   reach: Config['reach'],
 ): ContainerRequest => {
   const { recipe, ownerHash } = command
+  const network = networkFor(defaults.network, recipe.egress)
+  if (network.isInternal && reach === 'published') {
+    const detail = 'egress "none" needs an engine whose bridge this agent reaches: no port is published from there'
+    throw new AgentError('engine-refused', { detail })
+  }
   return {
     name: containerName(defaults, ownerHash),
     image: recipe.image ?? defaults.image,
@@ -50,7 +61,7 @@ export const containerRequest = (
     ...(recipe.workingDir ? { workingDir: recipe.workingDir } : {}),
     env: containerEnv(command, key, defaults),
     labels: containerLabels(hostId, id, command),
-    network: defaults.network,
+    network: network.name,
     volumes: recipe.volumePath === null ? [] : [{ name: volumeName(defaults, ownerHash), path: recipe.volumePath }],
     tmpfs: recipe.tmpfs,
     readOnlyRoot: recipe.readOnlyRoot,

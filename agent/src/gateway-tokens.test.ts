@@ -30,7 +30,7 @@ test('a token that is foreign, old, too long-lived or missing is refused', async
     { audience: 'host_b' },
     { issuer: 'someone' },
     { key: privateKey },
-    { expiresAt: seconds() - 10 },
+    { expiresAt: seconds() - 40 },
     { issuedAt: seconds() - 3600, expiresAt: seconds() + 3600 },
     { issuedAt: seconds() + 3600 },
   ]
@@ -57,7 +57,7 @@ test('a remembered token does not outlive itself', async () => {
   await tokens.hop(token)
   await tokens.hop(token)
   assert.equal(checks, 1)
-  now += 40_000
+  now += 100_000
   await assert.rejects(tokens.hop(token), hasCode('unauthorized'))
 })
 

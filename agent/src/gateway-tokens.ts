@@ -23,7 +23,7 @@ const hopClaims = z.object({
 })
 
 /** Seconds by which the clocks of gateway and host may differ. */
-const clockTolerance = 5
+const clockTolerance = 30
 const rememberedHops = 10_000
 
 /**

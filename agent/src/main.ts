@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { startAgent } from './agent.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { EngineNotFound } from './engine/locate.ts'
+import { FirewallUnavailable } from './firewall/iptables.ts'
 import { JoinRefused } from './joining.ts'
 
 /** Milliseconds after which the process ends whatever is still under way. */
@@ -11,7 +12,10 @@ const log = pino({ level: 'info', base: { part: 'agent' } })
 
 /** Failures that the operator can mend are one line of plain words; anything else is told with its stack. */
 const isForOperator = (error: unknown): error is Error =>
-  error instanceof ConfigError || error instanceof EngineNotFound || error instanceof JoinRefused
+  error instanceof ConfigError ||
+  error instanceof EngineNotFound ||
+  error instanceof FirewallUnavailable ||
+  error instanceof JoinRefused
 
 const run = async (): Promise<void> => {
   const config = readConfig()

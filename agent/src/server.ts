@@ -1,7 +1,7 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { type Relay, relayServerOptions } from '@porthole/protocol/relay'
+import { type Relay, refuseUpgrade, relayServerOptions } from '@porthole/protocol/relay'
 import type { Hono } from 'hono'
 import { type Edge, edgePrefix } from './edge.ts'
 
@@ -14,7 +14,7 @@ export const createAgentServer = (deps: {
   edge: () => Edge | undefined
   relay: Pick<Relay, 'deferContinue'>
 }): http.Server => {
-  const commands = getRequestListener(deps.app.fetch, { overrideGlobalObjects: false })
+  const commands = getRequestListener(deps.app.fetch)
   const server = http.createServer({ ...relayServerOptions, maxHeaderSize })
   const isEdge = (req: http.IncomingMessage): boolean => req.url?.startsWith(edgePrefix) ?? false
   server.on('request', (req, res) => {
@@ -25,7 +25,8 @@ export const createAgentServer = (deps: {
   server.on('upgrade', (req, socket, head) => {
     const edge = deps.edge()
     if (edge && isEdge(req)) void edge.upgrade(req, socket, head)
-    else socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
+    // Never on the bare socket: Node has taken its own error listener off, and a reset would end the process.
+    else refuseUpgrade(req, socket, 404, { headers: {}, body: '' })
   })
   deps.relay.deferContinue(server, isEdge)
   return server

@@ -1,7 +1,16 @@
 import type { RuntimeFacts } from '@porthole/protocol'
 import type { Logger } from 'pino'
 import type { Config, ContainerDefaults } from './config.ts'
-import { containerRequest, keyOf, type Order, originOf, portOf, secretsOf, volumeName } from './containers.ts'
+import {
+  containerRequest,
+  keyOf,
+  networkFor,
+  type Order,
+  originOf,
+  portOf,
+  secretsOf,
+  volumeName,
+} from './containers.ts'
 import type { Container, ContainerSummary, Engine } from './engine/engine.ts'
 import { EngineRefused, isConflict } from './engine/errors.ts'
 import { factsOf } from './facts.ts'
@@ -95,7 +104,8 @@ export const createStarter = (deps: StartDependencies): Starter => {
     const { recipe, ownerHash } = command
     const request = containerRequest(order, defaults, reach)
     await images.ensure(request.image, signal)
-    await engine.ensureNetwork(defaults.network, networkLabels)
+    const network = networkFor(defaults.network, recipe.egress)
+    await engine.ensureNetwork(network.name, networkLabels, network)
     if (recipe.volumePath !== null) {
       const labels = await engine.ensureVolume(volumeName(defaults, ownerHash), volumeLabels(hostId, command))
       if (!isVolumeOf(labels, hostId, command)) throw nameTaken('volume', volumeName(defaults, ownerHash))
@@ -167,9 +177,14 @@ export const createStarter = (deps: StartDependencies): Starter => {
       for (const { id: containerId, labels } of await engine.list(ofRuntime(hostId, id))) {
         if (readLabels(labels)?.generation === command.generation) await engine.remove(containerId)
       }
-    } catch (err) {
-      // It stays in the host's inventory, from which the gateway has it removed.
-      log.error({ runtime: id, err }, 'container of a failed start is left')
+    } catch (cause) {
+      // Any other refusal tells the gateway that nothing is left here, and it would give the room to somebody else.
+      log.error({ runtime: id, err: cause }, 'container of a failed start is left')
+      throw new AgentError(
+        'engine-unavailable',
+        { detail: 'the start failed, and what it made is still there' },
+        { cause },
+      )
     }
   }
 

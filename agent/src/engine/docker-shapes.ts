@@ -27,6 +27,7 @@ export const networkListAnswer = z.array(
     Name: z.string(),
     Labels: labels,
     Options: z.record(z.string(), z.string()).nullish(),
+    Internal: z.boolean().nullish(),
   }),
 )
 
@@ -34,7 +35,8 @@ export const waitAnswer = z.object({ StatusCode: z.number() })
 
 const listEntry = z.object({
   Id: z.string(),
-  Names: z.array(z.string()).min(1),
+  /** Docker lists dead containers without a name. */
+  Names: z.array(z.string()).nullable(),
   Labels: labels,
   State: z.string(),
   Status: z.string(),
@@ -85,7 +87,7 @@ export const toSummary = (entry: z.infer<typeof listEntry>): ContainerSummary =>
   const exitCode = hasEnded(state) ? exitCodeIn(entry.Status) : undefined
   return {
     id: entry.Id,
-    name: withoutSlash(entry.Names[0] ?? ''),
+    name: withoutSlash(entry.Names?.[0] ?? ''),
     labels: entry.Labels,
     status: state,
     ...(exitCode === undefined ? {} : { exitCode }),

@@ -56,7 +56,7 @@ export const dockerEngine = (address: EngineAddress): Engine => {
       throw error
     }
   }
-  const { ensureNetwork } = createNetworks(docker, call)
+  const { ensureNetwork, findNetworks } = createNetworks(docker, call)
   const inspectVolume = (name: string) =>
     orAbsent(
       call(
@@ -105,6 +105,7 @@ export const dockerEngine = (address: EngineAddress): Engine => {
     // The engine's own check for duplicates is not atomic: two creates at once leave two networks of one name, and every
     // later use of it fails as ambiguous. So one at a time.
     ensureNetwork,
+    findNetworks,
 
     ensureVolume: async (name, labels) => {
       const present = await inspectVolume(name)

@@ -15,9 +15,11 @@ export interface Engine {
   pull(reference: string, signal: AbortSignal): Promise<void>
   /**
    * A bridge network without traffic between its containers. Refused when one of that name allows such traffic, or is
-   * there twice and not ours (by `labels`) to remove.
+   * there twice and not ours (by `labels`) to remove; or when it is internal, which lets nothing out, and should not be.
    */
-  ensureNetwork(name: string, labels: Labels): Promise<void>
+  ensureNetwork(name: string, labels: Labels, options?: { isInternal: boolean }): Promise<Network>
+  /** All networks of that name: none, one, or twins. */
+  findNetworks(name: string): Promise<Network[]>
   /** Makes the volume when there is none of that name; gives the labels of the one that is there in the end. */
   ensureVolume(name: string, labels: Labels): Promise<Labels>
   /** A volume's labels. */
@@ -52,6 +54,12 @@ export interface Engine {
 }
 
 export type Labels = Readonly<Record<string, string>>
+
+export type Network = {
+  id: string
+  /** Its interface on the engine's machine. */
+  bridge: string
+}
 
 export type EngineInfo = {
   version: string

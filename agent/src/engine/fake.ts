@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { untilAborted } from './deadline.ts'
-import type { Container, ContainerChange, ContainerRequest, ContainerStatus, Engine, Labels } from './engine.ts'
+import type {
+  Container,
+  ContainerChange,
+  ContainerRequest,
+  ContainerStatus,
+  Engine,
+  Labels,
+  Network,
+} from './engine.ts'
 import { EngineRefused, EngineUnavailable } from './errors.ts'
 
 /** What a fake container does when it is started: runs until it is stopped, or ends by itself. */
@@ -39,7 +47,7 @@ const refuse = (status: number, message: string): EngineRefused => new EngineRef
 /** An engine in memory, for unit tests. Its containers are at 127.0.0.1. */
 export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
   const images = new Set(options.images ?? [])
-  const networks = new Set<string>()
+  const networks = new Map<string, Network>()
   const volumes = new Map<string, Labels>()
   const containers = new Map<string, FakeContainer>()
   const calls: (keyof Engine)[] = []
@@ -108,7 +116,15 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
     },
     ensureNetwork: async name => {
       await entered('ensureNetwork')
-      networks.add(name)
+      const id = randomBytes(32).toString('hex')
+      const network = networks.get(name) ?? { id, bridge: `br-${id.slice(0, 12)}` }
+      networks.set(name, network)
+      return network
+    },
+    findNetworks: async name => {
+      await entered('findNetworks')
+      const network = networks.get(name)
+      return network ? [network] : []
     },
     ensureVolume: async (name, labels) => {
       await entered('ensureVolume')

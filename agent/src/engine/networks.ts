@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
+import type { z } from 'zod'
 import { networkListAnswer } from './docker-shapes.ts'
-import type { Engine, Labels } from './engine.ts'
+import type { Engine, Labels, Network } from './engine.ts'
 import { EngineRefused, isConflict } from './errors.ts'
 
 const icc = 'com.docker.network.bridge.enable_icc'
+const bridgeName = 'com.docker.network.bridge.name'
 /** Milliseconds. */
 const callMs = 30_000
 const pauseMs = 100
@@ -13,16 +15,16 @@ const mostTries = 50
 /** One call to the engine: what it is for, its deadline in milliseconds, and the call. */
 type Call = <T>(what: string, ms: number, work: (signal: AbortSignal) => Promise<T>) => Promise<T>
 
-type Network = { Id: string; Labels: Labels; Options?: Record<string, string> | null | undefined }
+type Listed = z.infer<typeof networkListAnswer>[number]
 
 /**
  * Networks by name, on an engine that does not keep names unique: two made at the same moment both come to be, and from
  * then on neither can be used by its name. Here one start at a time makes a network, and twins are reduced to one.
  */
-export const createNetworks = (docker: Docker, call: Call): Pick<Engine, 'ensureNetwork'> => {
-  const underWay = new Map<string, Promise<void>>()
+export const createNetworks = (docker: Docker, call: Call): Pick<Engine, 'ensureNetwork' | 'findNetworks'> => {
+  const underWay = new Map<string, Promise<Network>>()
 
-  const named = (name: string): Promise<Network[]> =>
+  const named = (name: string): Promise<Listed[]> =>
     call(`list networks ${name}`, callMs, async abortSignal =>
       networkListAnswer
         .parse(await docker.listNetworks({ filters: { name: [name] }, abortSignal }))
@@ -30,12 +32,13 @@ export const createNetworks = (docker: Docker, call: Call): Pick<Engine, 'ensure
         .filter(network => network.Name === name),
     )
 
-  const create = async (name: string, labels: Labels): Promise<void> => {
+  const create = async (name: string, labels: Labels, isInternal: boolean): Promise<void> => {
     await call(`create network ${name}`, callMs, abortSignal =>
       docker.createNetwork({
         Name: name,
         Driver: 'bridge',
         CheckDuplicate: true,
+        Internal: isInternal,
         Options: { [icc]: 'false' },
         Labels: { ...labels },
         abortSignal,
@@ -44,7 +47,7 @@ export const createNetworks = (docker: Docker, call: Call): Pick<Engine, 'ensure
   }
 
   /** The twin that goes is the same for every agent, unless it is in use: then it stays and another goes. */
-  const removeOne = async (name: string, twins: readonly Network[], labels: Labels): Promise<void> => {
+  const removeOne = async (name: string, twins: readonly Listed[], labels: Labels): Promise<void> => {
     const removable = twins
       .filter(twin => Object.entries(labels).every(([label, value]) => twin.Labels[label] === value))
       .sort((a, b) => (a.Id < b.Id ? 1 : -1))
@@ -59,26 +62,28 @@ export const createNetworks = (docker: Docker, call: Call): Pick<Engine, 'ensure
     }
   }
 
-  const ensure = async (name: string, labels: Labels): Promise<void> => {
+  const ensure = async (name: string, labels: Labels, isInternal: boolean): Promise<Network> => {
     for (let tries = 0; tries < mostTries; tries++) {
       const found = await named(name)
-      if (found.length === 1) return refuseOpen(name, found[0])
+      const [first] = found
+      if (first && found.length === 1) return fit(first, isInternal)
       if (found.length > 1) {
         await removeOne(name, found, labels)
         await sleep(pauseMs)
       } else {
-        await create(name, labels).catch(unlessTaken)
+        await create(name, labels, isInternal).catch(unlessTaken)
       }
     }
     throw new EngineRefused(409, `network ${name} exists more than once; remove all but one of them`)
   }
 
   return {
-    ensureNetwork: async (name, labels) => {
-      const running = underWay.get(name) ?? ensure(name, labels).finally(() => underWay.delete(name))
+    ensureNetwork: (name, labels, { isInternal } = { isInternal: false }) => {
+      const running = underWay.get(name) ?? ensure(name, labels, isInternal).finally(() => underWay.delete(name))
       underWay.set(name, running)
-      await running
+      return running
     },
+    findNetworks: async name => (await named(name)).map(toNetwork),
   }
 }
 
@@ -87,10 +92,22 @@ const unlessTaken = (error: unknown): void => {
   if (!isConflict(error)) throw error
 }
 
-const refuseOpen = (name: string, network: Network | undefined): void => {
-  if (network?.Options?.[icc] === 'false') return
+/** The network, if it keeps containers as far apart as it should. */
+const fit = (listed: Listed, isInternal: boolean): Network => {
+  const problem =
+    listed.Options?.[icc] !== 'false'
+      ? 'lets containers talk to each other'
+      : (listed.Internal ?? false) !== isInternal
+        ? `is ${isInternal ? 'not ' : ''}internal`
+        : undefined
+  if (problem === undefined) return toNetwork(listed)
   throw new EngineRefused(
     409,
-    `network ${name} lets containers talk to each other; remove it (the agent makes its own) or name another in BROWSER_RUNTIME_NETWORK`,
+    `network ${listed.Name} ${problem}; remove it (the agent makes its own) or name another in BROWSER_RUNTIME_NETWORK`,
   )
 }
+
+const toNetwork = ({ Id, Options }: Listed): Network => ({
+  id: Id,
+  bridge: Options?.[bridgeName] ?? `br-${Id.slice(0, 12)}`,
+})

@@ -34,6 +34,7 @@ export const recipe = (more: Partial<Recipe> = {}): Recipe => ({
   cpus: 1,
   pids: 512,
   seccomp: 'browser',
+  egress: 'internet',
   stopSeconds: 1,
   ...more,
 })

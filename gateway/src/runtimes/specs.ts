@@ -29,6 +29,7 @@ const browser: Spec = {
     cpus: 2,
     pids: 1024,
     seccomp: 'browser',
+    egress: 'internet',
     stopSeconds: 10,
   },
   memoryShare: 0.5,

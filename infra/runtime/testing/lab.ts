@@ -18,11 +18,18 @@ export type Answer = { status: number; text: string; json: () => Json }
 const readyDeadlineMs = 45_000
 const seccompFile = join(import.meta.dirname, '../../../agent/src/engine/seccomp-browser.json')
 
-/** Makes runtimes as an agent does, on a network of its own, and removes everything in the end. */
-export const createLab = async () => {
+/**
+ * Makes runtimes as an agent does, on a network of its own, and removes everything in the end.
+ * @param addresses of that network; without them the engine takes private ones
+ */
+export const createLab = async (addresses?: { Subnet: string; Gateway: string }) => {
   const docker = new Docker()
   const name = `porthole-test-${randomBytes(4).toString('hex')}`
-  const network = await docker.createNetwork({ Name: name, Driver: 'bridge' })
+  const network = await docker.createNetwork({
+    Name: name,
+    Driver: 'bridge',
+    ...(addresses === undefined ? {} : { IPAM: { Config: [addresses] } }),
+  })
   const gateway = (await network.inspect()).IPAM?.Config?.[0]?.Gateway
   if (gateway === undefined) throw new Error('The network has no gateway')
   const seccomp = JSON.stringify(JSON.parse(await readFile(seccompFile, 'utf8')))
@@ -66,7 +73,16 @@ export const createLab = async () => {
       return volume
     },
     /** Starts a runtime with everything that a host restricts it by, and waits until it is ready. */
-    async start({ env = [], volume }: { env?: string[]; volume?: string }): Promise<Runtime> {
+    async start({
+      env = [],
+      volume,
+      hosts = [],
+    }: {
+      env?: string[]
+      volume?: string
+      /** `name:address`, as in its /etc/hosts. */
+      hosts?: string[]
+    }): Promise<Runtime> {
       const container = await docker.createContainer({
         name: `${name}-${randomBytes(3).toString('hex')}`,
         Image: this.image,
@@ -80,6 +96,7 @@ export const createLab = async () => {
           ShmSize: 2 * 1024 ** 3,
           Memory: 2 * 1024 ** 3,
           PidsLimit: 1024,
+          ExtraHosts: hosts,
           ...(volume === undefined ? {} : { Mounts: [{ Type: 'volume', Source: volume, Target: '/data' }] }),
         },
       })
