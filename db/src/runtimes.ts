@@ -4,7 +4,7 @@ import type { Db, Tx } from './connect.ts'
 import { type Need, release, reserve } from './hosts.ts'
 import { type EventRow, events, profiles, type RuntimeRow, runtimes } from './schema.ts'
 import { type EventData, type RuntimeError, type RuntimeState, sourcesOf } from './states.ts'
-import { returnQuota, takeQuota } from './tenants.ts'
+import { type Allowance, countCreate, returnQuota, takeQuota } from './tenants.ts'
 
 /** NOTIFY channel: the payload is the id of a runtime that moved. A hint; the row is the truth. */
 export const runtimeChannel = 'porthole_runtimes'
@@ -12,6 +12,16 @@ export const runtimeChannel = 'porthole_runtimes'
 /** Two owners whose keys share a hash: refused, never a shared container. */
 export class OwnerHashTaken extends Error {
   override name = 'OwnerHashTaken'
+}
+
+/** The tenant has created too many in this minute. */
+export class CreatesExceeded extends Error {
+  override name = 'CreatesExceeded'
+  readonly allowance: Allowance
+  constructor(allowance: Allowance) {
+    super(`${allowance.limit} runtimes a minute may be created`)
+    this.allowance = allowance
+  }
 }
 
 const needOf = (row: RuntimeRow): Need => ({
@@ -65,13 +75,13 @@ export type NewRuntime = Pick<
 /**
  * The owner's live runtime: the one there is, or a new one in `pending` whose work the caller has for `leaseMs`.
  *
- * @throws OwnerHashTaken
+ * @throws OwnerHashTaken, CreatesExceeded
  */
 export const claimOwner = (
   db: Db,
   wanted: NewRuntime,
   leaseMs: number,
-): Promise<{ row: RuntimeRow; created: boolean } | undefined> =>
+): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined } | undefined> =>
   db.transaction(async tx => {
     const [added] = await tx
       .insert(runtimes)
@@ -79,8 +89,10 @@ export const claimOwner = (
       .onConflictDoNothing()
       .returning()
     if (added) {
+      const allowance = await countCreate(tx, wanted.tenant)
+      if (allowance?.isOver) throw new CreatesExceeded(allowance)
       await writeEvent(tx, added, null, null, {})
-      return { row: added, created: true }
+      return { row: added, created: true, allowance }
     }
     const [live] = await tx
       .select()

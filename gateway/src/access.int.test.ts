@@ -321,6 +321,53 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
     })
   })
 
+  it('a tenant that creates too many in a minute is told when to go on, and by how many gateways does not matter', async () => {
+    const slug = 'busy'
+    await call(0, 'POST', '/v1/tenants', admin, { slug, createsPerMinute: 5 })
+    const { token } = await mint({ scopes: ['runtimes:write'], tenant: slug })
+    const ask = (n: number) =>
+      fetch(`${gateways[n % 2]?.url}/v1/runtimes`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ mode: 'docker-per-principal', userId: `u${n}`, wait: 0 }),
+      })
+    // The minute is the database's: away from its end, so that all fall into one.
+    const [{ left } = { left: 60 }] = await database.db.execute<{ left: number }>(
+      'select 60 - extract(second from now()) as left',
+    )
+    if (left < 5) await delay(left * 1000)
+    const answers = await Promise.all(Array.from({ length: 9 }, (_, n) => ask(n)))
+    const refused = answers.filter(({ status }) => status === 429)
+    assert.deepEqual([answers.filter(({ status }) => status === 202).length, refused.length], [5, 4])
+    for (const { headers } of refused) {
+      assert.equal(headers.get('ratelimit-limit'), '5')
+      assert.equal(headers.get('ratelimit-remaining'), '0')
+      assert.equal(headers.get('retry-after'), headers.get('ratelimit-reset'))
+    }
+    assert(answers.some(({ status, headers }) => status === 202 && headers.get('ratelimit-remaining') === '0'))
+    // An owner who has a runtime creates none.
+    const known = answers.findIndex(({ status }) => status === 202)
+    assert.notEqual((await ask(known)).status, 429)
+  })
+
+  it('what was done is in the audit of its tenant, without any secret', async () => {
+    const { id, token } = await mint({ scopes: ['runtimes:read', 'tokens:write'], tenant: 'acme', subject: 'auditor' })
+    await call(0, 'DELETE', '/v1/runtimes/rt_nothing', token)
+    const found = await eventually(async () => {
+      const { body } = await call(1, 'GET', '/v1/audit?subject=auditor', token)
+      assert.equal(body.items.length, 1)
+      return body.items[0]
+    })
+    assert.deepEqual(
+      [found.action, found.target, found.status, found.code, found.tokenId, found.address],
+      ['DELETE /v1/runtimes/:id', '/v1/runtimes/rt_nothing', 403, 'insufficient-scope', id, '127.0.0.1'],
+    )
+    const all = JSON.stringify((await call(0, 'GET', '/v1/audit?tenant=default&limit=200', admin)).body)
+    assert(all.includes('open cdp socket') && all.includes('POST /v1/tokens'))
+    assert(!all.includes(token) && !all.includes(admin))
+    assert.equal((await call(0, 'GET', '/v1/audit?tenant=default', token)).status, 403)
+  })
+
   it('a tenant at its limit is told so, however many ask at once', async () => {
     const slug = 'small'
     assert.equal((await call(0, 'POST', '/v1/tenants', admin, { slug, maxRuntimes: 3 })).status, 201)

@@ -7,6 +7,7 @@ import { isPlainPath } from './edge/route.ts'
 import { viewRoutes } from './edge/view.ts'
 import type { House } from './house.ts'
 import { Problem, problemOf } from './problem.ts'
+import { auditRoutes, recordCalls } from './routes/audit.ts'
 import { healthRoutes } from './routes/health.ts'
 import { hostRoutes } from './routes/hosts.ts'
 import { createRouter } from './routes/openapi.ts'
@@ -91,7 +92,10 @@ export const createApp = (house: House, relay: Relay) => {
     return c.body(JSON.stringify(problem.toBody(requestId)), 404, problem.toHeaders(requestId))
   })
 
+  app.use('/v1/*', recordCalls(house))
+
   app.route('/', healthRoutes(house))
+  app.route('/', auditRoutes(house))
   app.route('/', runtimeRoutes(house))
   app.route('/', hostRoutes(house))
   app.route('/', tokenRoutes(house))

@@ -2,6 +2,7 @@ import type { Database, RuntimeRow, TenantRow } from '@porthole/db'
 import type { Logger } from 'pino'
 import type { Dispatcher } from 'undici'
 import type { Agents } from './agents/client.ts'
+import type { Audit } from './audit.ts'
 import type { OpenSockets } from './edge/open-sockets.ts'
 import { Problem } from './problem.ts'
 import type { Changes } from './runtimes/changes.ts'
@@ -19,6 +20,7 @@ export type House = {
   access: Access
   doorman: Doorman
   sockets: OpenSockets
+  audit: Audit
   seal: Seal
   agents: Agents
   changes: Changes

@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import { Agent } from 'undici'
 import { createAgents } from './agents/client.ts'
 import { createApp } from './app.ts'
+import { createAudit } from './audit.ts'
 import { type Config, ConfigError } from './config.ts'
 import { createOpenSockets } from './edge/open-sockets.ts'
 import { createUpgradeHandler } from './edge/upgrades.ts'
@@ -63,6 +64,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
   const access = await watchAccess(database, log, now)
   const externals = createExternalIssuers(db, now)
   const doorman = createDoorman({ issuer, externals, access, now })
+  const audit = createAudit(db, log)
   const sockets = createOpenSockets(db, doorman.isWelcome, log)
   access.onChange(() => {
     externals.forget()
@@ -84,6 +86,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     access,
     doorman,
     sockets,
+    audit,
     seal,
     agents,
     changes,
@@ -113,6 +116,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
       server.closeAllConnections()
       await closed
       sockets.close()
+      await audit.close(2000)
       await Promise.allSettled([changes.close(), access.close()])
       await Promise.all([dispatcher.destroy(), starts.destroy()])
       await database.close(2)

@@ -93,6 +93,17 @@ export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
       idleTimeoutMs,
       problem: relayProblem(requestId),
     })
+    house.audit.record({
+      tenant: visit.tenant,
+      subject: visit.subject,
+      tokenId: visit.tokenId ?? null,
+      action: `open ${door} socket`,
+      target: `/${door}/${runtime.ownerHash}`,
+      status: 101,
+      code: null,
+      address: req.socket.remoteAddress ?? '',
+      requestId,
+    })
     const result = await passed.finally(forget)
     socket.off('error', leave)
     house.log.info(

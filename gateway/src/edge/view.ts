@@ -21,6 +21,13 @@ const noVnc = dirname(dirname(createRequire(import.meta.url).resolve('@novnc/nov
 
 type Reason = 'missing' | 'expired' | 'used'
 
+/** The policy of our pages, opened to the origins that a tenant embeds its views in. */
+const framedBy = (origins: string[]): string =>
+  pageHeaders['content-security-policy'].replace(
+    "frame-ancestors 'self'",
+    ["frame-ancestors 'self'", ...origins].join(' '),
+  )
+
 /** The live view's page and noVNC's files, for people with a cookie and programs with a token. */
 export const viewRoutes = (house: House) => {
   const app = createRouter()
@@ -32,13 +39,20 @@ export const viewRoutes = (house: House) => {
   const basePath = new URL(house.base).pathname.replace(/\/$/, '')
   const isSecure = house.base.startsWith('https:')
 
+  /** Origins whose pages may show this tenant's views in a frame. */
+  const framersOf = async (tenant: string): Promise<string[]> =>
+    (await house.access.tenant(tenant))?.frameAncestors ?? []
+
   const givePass = async (c: Context<AppEnv>, pass: Omit<ViewPass, 'expiresAt'>, seconds: number) => {
     setCookie(c, viewCookie, await signViewPass(house.issuer, pass, seconds), {
       path: `${basePath}/view/${pass.ownerHash}`,
       httpOnly: true,
       secure: isSecure,
-      sameSite: 'Lax',
       maxAge: seconds,
+      // In a frame on another site a cookie is sent only as a third party's, kept apart for each such site (CHIPS).
+      ...(isSecure && (await framersOf(pass.tenant)).length > 0
+        ? { sameSite: 'None' as const, partitioned: true }
+        : { sameSite: 'Lax' as const }),
     })
   }
 
@@ -67,6 +81,17 @@ export const viewRoutes = (house: House) => {
     const { tenant, access, subject, tokenId, goodUntil } = ticket
     const pass = { tenant, ownerHash, access, subject, tokenId: tokenId ?? undefined }
     await givePass(c, pass, secondsLeft({ expiresAt: goodUntil.getTime() / 1000 }))
+    house.audit.record({
+      tenant,
+      subject,
+      tokenId,
+      action: `use ${access} ticket`,
+      target: `/view/${ownerHash}`,
+      status: 302,
+      code: null,
+      address: c.env.incoming.socket.remoteAddress ?? '',
+      requestId: c.get('requestId'),
+    })
     c.header('referrer-policy', 'no-referrer')
     c.header('cache-control', 'no-store')
     return c.redirect(cleanViewPath(basePath, ownerHash), 302)
@@ -102,6 +127,7 @@ export const viewRoutes = (house: House) => {
     if (!file) throw new Problem('not-found')
     return sendFile(file, c.req.header('if-none-match'), {
       ...pageHeaders,
+      'content-security-policy': framedBy(await framersOf(visit.tenant)),
       // An open view asks for its page to learn why its socket ended: it must not wake what somebody has stopped.
       'x-porthole-state': visit.runtime.state,
       'x-porthole-access': visit.access,

@@ -3,7 +3,7 @@ import { type Hook, OpenAPIHono, type z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import { admit, type Guest, type House } from '../house.ts'
 import { type Fault, Problem, type ProblemCode, problems } from '../problem.ts'
-import type { Scope } from '../tokens/caller.ts'
+import { demand, type Scope } from '../tokens/caller.ts'
 import { problemSchema } from './schemas.ts'
 
 export type AppEnv = { Bindings: HttpBindings; Variables: { requestId: string; guest: Guest } }
@@ -38,7 +38,10 @@ const refuseInvalid: Hook<unknown, AppEnv, string, unknown> = result => {
 export const guard =
   (house: House, scope: Scope): MiddlewareHandler<AppEnv> =>
   async (c, next) => {
-    c.set('guest', await admit(house, c.req.header('authorization'), scope))
+    const guest = await admit(house, c.req.header('authorization'))
+    // Known from here on, so that a refusal is in the audit too.
+    c.set('guest', guest)
+    demand(guest, scope)
     await next()
   }
 

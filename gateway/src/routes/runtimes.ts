@@ -3,6 +3,7 @@ import { addTicket, findRuntime, listRuntimes, type RuntimeRow, runtimeStates } 
 import { ticketUrl } from '../edge/tickets.ts'
 import { type Guest, type House, isTheirs } from '../house.ts'
 import { Problem } from '../problem.ts'
+import { allowanceHeaders } from '../runtimes/conductor.ts'
 import { presentRuntime } from '../runtimes/present.ts'
 import { wantedFrom } from '../runtimes/wanted.ts'
 import { randomToken } from '../tokens/random.ts'
@@ -87,7 +88,8 @@ export const runtimeRoutes = (house: House) => {
       // Before the replay: what it was answered with is for that owner only.
       const wanted = await wantedFrom(caller, caller.row, body, house.seal)
       const answer = await idempotent(db, callerKey(caller), key, body, async () => {
-        const { row, created } = await house.conductor.ensure(wanted, body.wait * 1000)
+        const { row, created, allowance } = await house.conductor.ensure(wanted, body.wait * 1000)
+        for (const [name, value] of Object.entries(allowance ? allowanceHeaders(allowance) : {})) c.header(name, value)
         const isReady = row.state === 'running' || row.state === 'paused'
         return { status: isReady ? (created ? 201 : 200) : 202, body: present(row) }
       })

@@ -1,5 +1,7 @@
 import {
+  type Allowance,
   alsoRemoveVolume,
+  CreatesExceeded,
   claimOwner,
   type Db,
   findLive,
@@ -23,7 +25,10 @@ import { place } from './placement.ts'
 /** The verbs of a runtime. All are idempotent; all answer within `ms` with the row as it is by then. */
 export type Conductor = {
   /** The owner's runtime, ready: the one there is, or a new one. @throws Problem when it fails to start. */
-  ensure(wanted: NewRuntime, ms: number): Promise<{ row: RuntimeRow; created: boolean }>
+  ensure(
+    wanted: NewRuntime,
+    ms: number,
+  ): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined }>
   /** Starts a stopped, failed or lost runtime again; waits for one on its way. @throws Problem when that fails. */
   start(row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow>
   /** Removes the container and keeps the profile. */
@@ -46,6 +51,13 @@ const probes = 3
 const probeGapMs = 300
 /** Rounds of ensure, should the owner's runtime be deleted under it again and again. */
 const maxRounds = 20
+
+/** `RateLimit-*` (draft-ietf-httpapi-ratelimit-headers-03): creates in this minute. */
+export const allowanceHeaders = ({ limit, remaining, resetSeconds }: Allowance): Record<string, string> => ({
+  'ratelimit-limit': String(limit),
+  'ratelimit-remaining': String(remaining),
+  'ratelimit-reset': String(resetSeconds),
+})
 
 const isOnItsWay = (row: RuntimeRow) => row.state === 'pending' || row.state === 'starting'
 
@@ -102,6 +114,13 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
     try {
       return await claimOwner(db, wanted, leaseMs)
     } catch (error) {
+      if (error instanceof CreatesExceeded)
+        throw new Problem('rate-limited', {
+          detail: error.message,
+          retryAfterSeconds: error.allowance.resetSeconds,
+          headers: allowanceHeaders(error.allowance),
+          cause: error,
+        })
       if (error instanceof OwnerHashTaken) throw new Problem('owner-hash-taken', { cause: error })
       throw error
     }
@@ -172,7 +191,7 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
         if (!claimed) continue
         if (claimed.created) {
           driver.take(claimed.row)
-          return { row: await outcome(claimed.row, ms), created: true }
+          return { row: await outcome(claimed.row, ms), created: true, allowance: claimed.allowance }
         }
         const row = await towardsRunning(claimed.row, msLeft)
         if (row && row.state !== 'deleted') return { row, created: false }
