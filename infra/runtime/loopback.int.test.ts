@@ -174,6 +174,13 @@ test('a navigation shows a refusal and nothing of the runtime', { timeout: 120_0
   }
 })
 
+test('a navigation to its own DevTools shows nothing either', {}, async () => {
+  for (const origin of origins.filter(one => one.endsWith(`:${inner}`))) {
+    const start = `location.href = 'http://${origin}/json/version'`
+    assertRefused(await shown(start), start)
+  }
+})
+
 test('a form that is posted there is refused', { timeout: 120_000 }, async () => {
   for (const origin of origins) {
     const start = `const form = document.createElement('form'); form.method = 'POST'; form.action = 'http://${origin}/run';
