@@ -2,7 +2,6 @@ import { createRoute, z } from '@hono/zod-openapi'
 import {
   addIssuer,
   addTenant,
-  atCapPolicies,
   findTenant,
   listIssuers,
   listTenants,
@@ -34,8 +33,6 @@ const settings = {
   maxMemoryBytes: count(Number.MAX_SAFE_INTEGER).optional(),
   maxCpuMillis: count(int4).optional(),
   createsPerMinute: count(1_000_000).optional(),
-  atCap: z.enum(atCapPolicies).optional(),
-  queueLimit: z.int().min(0).max(10_000).optional(),
 }
 
 const tenantSchema = z
@@ -48,8 +45,6 @@ const tenantSchema = z
     maxMemoryBytes: z.int().nullable(),
     maxCpuMillis: z.int().nullable(),
     createsPerMinute: z.int().nullable(),
-    atCap: z.enum(atCapPolicies),
-    queueLimit: z.int(),
     used: z.object({ runtimes: z.int(), memoryBytes: z.int(), cpuMillis: z.int() }),
     createdAt: z.iso.datetime(),
   })
@@ -64,8 +59,6 @@ const present = (row: TenantRow): z.infer<typeof tenantSchema> => ({
   maxMemoryBytes: row.maxMemoryBytes,
   maxCpuMillis: row.maxCpuMillis,
   createsPerMinute: row.createsPerMinute,
-  atCap: row.atCap,
-  queueLimit: row.queueLimit,
   used: { runtimes: row.usedRuntimes, memoryBytes: row.usedMemoryBytes, cpuMillis: row.usedCpuMillis },
   createdAt: row.createdAt.toISOString(),
 })
