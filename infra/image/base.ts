@@ -77,10 +77,8 @@ const bootstrapArguments = (architecture: EngineArchitecture, target: string): s
   // What Docker's own slim images leave out.
   ...['doc', 'man', 'info', 'locale', 'lintian'].map(name => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
   '--dpkgopt=path-include=/usr/share/doc/*/copyright',
+  // Without sources named here the image gets Debian's own, updates and security among them.
   ...['--aptopt=Acquire::Retries "3"', 'bookworm', target],
-  'deb http://deb.debian.org/debian bookworm main',
-  'deb http://deb.debian.org/debian bookworm-updates main',
-  'deb http://security.debian.org/debian-security bookworm-security main',
 ]
 
 const bootstrap = async (options: BaseOptions): Promise<string> => {

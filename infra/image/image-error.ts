@@ -17,7 +17,7 @@ const advice: readonly (readonly [RegExp, string])[] = [
   [/EACCES.*\.sock/i, 'This user may not use the Docker socket. Join the group docker or run as root.'],
   [
     /Temporary failure resolving|Failed to fetch|Unable to connect|Could not (resolve|connect)|Unable to locate package/i,
-    'Debian packages could not be fetched. Check that containers reach deb.debian.org, then try again.',
+    "Debian packages could not be fetched. Check that containers reach Debian's package archive, then try again.",
   ],
 ]
 
