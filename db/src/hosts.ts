@@ -18,6 +18,7 @@ const view = {
   name: hosts.name,
   url: hosts.url,
   publicKey: hosts.publicKey,
+  certificate: hosts.certificate,
   schedulable: hosts.schedulable,
   memoryBytes: hosts.memoryBytes,
   cpuMillis: hosts.cpuMillis,
@@ -33,6 +34,7 @@ const view = {
   labels: hosts.labels,
   createdAt: hosts.createdAt,
   lastSeenAt: hosts.lastSeenAt,
+  removedAt: hosts.removedAt,
   live: sql<boolean>`coalesce(${isLive}, false)`,
 }
 

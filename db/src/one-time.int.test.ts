@@ -9,6 +9,7 @@ import {
   addTicket,
   claimIdempotencyKey,
   dropExpired,
+  dropIdempotencyKey,
   keepIdempotentAnswer,
   takeJoinToken,
   takeTicket,
@@ -76,7 +77,9 @@ describe('one-time credentials', () => {
   it('an idempotency key has one first request, and then its answer', async () => {
     const claims = await Promise.all([1, 2, 3].map(() => claimIdempotencyKey(database.db, 'k', 'request')))
     assert.deepEqual(claims.map(({ kind }) => kind).toSorted(), ['at-work', 'at-work', 'first'])
-    await keepIdempotentAnswer(database.db, 'k', 201, { id: 'rt_1' })
+    const first = claims.find(({ kind }) => kind === 'first')
+    assert(first?.kind === 'first')
+    await keepIdempotentAnswer(database.db, { digest: 'k', claim: first.claim }, 201, { id: 'rt_1' })
     assert.deepEqual(await claimIdempotencyKey(database.db, 'k', 'request'), {
       kind: 'done',
       status: 201,
@@ -91,6 +94,19 @@ describe('one-time credentials', () => {
       sql`update idempotency_keys set created_at = now() - interval '11 minutes' where digest = 'dead'`,
     )
     assert.equal((await claimIdempotencyKey(database.db, 'dead', 'request')).kind, 'first')
+  })
+
+  it('an attempt whose claim was given up neither answers for the next one nor frees its key', async () => {
+    const late = await claimIdempotencyKey(database.db, 'late', 'request')
+    assert(late.kind === 'first')
+    await database.db.execute(
+      sql`update idempotency_keys set created_at = now() - interval '11 minutes' where digest = 'late'`,
+    )
+    const next = await claimIdempotencyKey(database.db, 'late', 'request')
+    assert(next.kind === 'first')
+    await keepIdempotentAnswer(database.db, { digest: 'late', claim: late.claim }, 201, { id: 'rt_late' })
+    await dropIdempotencyKey(database.db, { digest: 'late', claim: late.claim })
+    assert.deepEqual(await claimIdempotencyKey(database.db, 'late', 'request'), { kind: 'at-work' })
   })
 
   it('what has expired is removed', async () => {

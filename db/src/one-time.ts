@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { and, eq, gt, isNull, lt, sql } from 'drizzle-orm'
 import type { Tx } from './connect.ts'
 import { idempotencyKeys, joinTokens, tickets } from './schema.ts'
@@ -55,7 +55,7 @@ export const takeJoinToken = async (db: Tx, token: string): Promise<boolean> =>
   ).length > 0
 
 export type Replay =
-  | { kind: 'first' }
+  | { kind: 'first'; claim: string }
   | { kind: 'mismatch' }
   | { kind: 'at-work' }
   | { kind: 'done'; status: number; body: Record<string, unknown> }
@@ -71,8 +71,13 @@ export const claimIdempotencyKey = async (db: Tx, digest: string, requestDigest:
         lt(idempotencyKeys.createdAt, inSeconds(-600)),
       ),
     )
-  const added = await db.insert(idempotencyKeys).values({ digest, requestDigest }).onConflictDoNothing().returning()
-  if (added.length > 0) return { kind: 'first' }
+  const claim = randomUUID()
+  const added = await db
+    .insert(idempotencyKeys)
+    .values({ digest, requestDigest, claim })
+    .onConflictDoNothing()
+    .returning({ digest: idempotencyKeys.digest })
+  if (added.length > 0) return { kind: 'first', claim }
   const [row] = await db.select().from(idempotencyKeys).where(eq(idempotencyKeys.digest, digest))
   if (!row) return { kind: 'at-work' }
   if (row.requestDigest !== requestDigest) return { kind: 'mismatch' }
@@ -80,19 +85,24 @@ export const claimIdempotencyKey = async (db: Tx, digest: string, requestDigest:
   return { kind: 'done', status: row.status, body: row.body }
 }
 
-/** Keeps an answer for replay. */
+type Claimed = { digest: string; claim: string }
+
+const isClaim = ({ digest, claim }: Claimed) =>
+  and(eq(idempotencyKeys.digest, digest), eq(idempotencyKeys.claim, claim))
+
+/** Keeps an answer for replay, if the key is still this claim's. */
 export const keepIdempotentAnswer = async (
   db: Tx,
-  digest: string,
+  claimed: Claimed,
   status: number,
   body: Record<string, unknown>,
 ): Promise<void> => {
-  await db.update(idempotencyKeys).set({ status, body }).where(eq(idempotencyKeys.digest, digest))
+  await db.update(idempotencyKeys).set({ status, body }).where(isClaim(claimed))
 }
 
-/** Frees a key whose request ended without an answer worth keeping. */
-export const dropIdempotencyKey = async (db: Tx, digest: string): Promise<void> => {
-  await db.delete(idempotencyKeys).where(eq(idempotencyKeys.digest, digest))
+/** Frees a key whose request ended without an answer worth keeping, if it is still this claim's. */
+export const dropIdempotencyKey = async (db: Tx, claimed: Claimed): Promise<void> => {
+  await db.delete(idempotencyKeys).where(isClaim(claimed))
 }
 
 /** Removes what has expired: tickets, join tokens, and idempotent answers older than a day. */

@@ -62,6 +62,8 @@ export const hosts = pgTable(
     url: text().notNull(),
     /** Raw Ed25519 public key, base64url: the host's identity. */
     publicKey: text('public_key').notNull(),
+    /** The TLS certificate (PEM) that its agent serves with, pinned when it joined. Null: plain, or TLS is done elsewhere. */
+    certificate: text(),
     schedulable: boolean().notNull().default(true),
     memoryBytes: bytes('memory_bytes').notNull().default(0),
     cpuMillis: integer('cpu_millis').notNull().default(0),
@@ -78,6 +80,8 @@ export const hosts = pgTable(
     createdAt: at('created_at').notNull().defaultNow(),
     /** Null until the first heartbeat. Always the database's clock. */
     lastSeenAt: at('last_seen_at'),
+    /** Set when an operator removed it: nothing it signs is believed, nothing is sent there. A new join brings it back. */
+    removedAt: at('removed_at'),
   },
   t => [
     uniqueIndex('hosts_public_key').on(t.publicKey),
@@ -106,6 +110,8 @@ export const runtimes = pgTable(
     hostId: text('host_id').references(() => hosts.id),
     /** Whether this row's need counts in its host's reserved figures right now. */
     reserved: boolean().notNull().default(false),
+    /** Whether it counts as one of its tenant's runtimes right now: while it starts or runs, not while it is paused. */
+    counted: boolean().notNull().default(false),
     needMemoryBytes: bytes('need_memory_bytes').notNull(),
     needCpuMillis: integer('need_cpu_millis').notNull(),
     needGpus: integer('need_gpus').notNull().default(0),
@@ -123,6 +129,11 @@ export const runtimes = pgTable(
     /** Who is moving this row on has it until then; afterwards any gateway takes it over. */
     workUntil: at('work_until'),
     workTries: integer('work_tries').notNull().default(0),
+    /** Since when it stands in line for room; whoever waits keeps `lineUntil` ahead of now, or the place is gone. */
+    lineSince: at('line_since'),
+    lineUntil: at('line_until'),
+    /** How long it is to wait for room at most. */
+    waitUntil: at('wait_until'),
   },
   t => [
     // Invariant 1: at most one live runtime per (tenant, mode, owner), whoever asks.
@@ -132,7 +143,9 @@ export const runtimes = pgTable(
     index('runtimes_tenant_id').on(t.tenant, t.id),
     index('runtimes_hash').on(t.ownerHash, t.id),
     index('runtimes_host').on(t.hostId).where(sql`${t.state} <> 'deleted'`),
+    index('runtimes_line').on(t.tenant, t.lineSince).where(sql`${t.lineSince} is not null`),
     index('runtimes_work').on(t.workUntil).where(sql`${t.workUntil} is not null`),
+    check('runtimes_counted_on_host', sql`not ${t.counted} or ${t.reserved}`),
     check('runtimes_reserved_on_host', sql`not ${t.reserved} or ${t.hostId} is not null`),
   ],
 )
@@ -288,6 +301,8 @@ export const idempotencyKeys = pgTable(
     /** SHA-256 of tenant and key. */
     digest: text().primaryKey(),
     requestDigest: text('request_digest').notNull(),
+    /** Whose attempt it is: one that came back after its claim was given up must not touch the next one's. */
+    claim: text().notNull().default(''),
     /** Null while the first request is still at work. */
     status: integer(),
     /** json, not jsonb: a replay is the same to the letter. */

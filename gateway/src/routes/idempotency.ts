@@ -25,10 +25,10 @@ export const idempotent = async <Status extends number, Body extends Record<stri
   if (claim.kind === 'done') return { status: claim.status as Status, body: claim.body as Body, replayed: true }
   try {
     const answer = await act()
-    await keepIdempotentAnswer(db, digest, answer.status, answer.body)
+    await keepIdempotentAnswer(db, { digest, claim: claim.claim }, answer.status, answer.body)
     return { ...answer, replayed: false }
   } catch (error) {
-    await dropIdempotencyKey(db, digest)
+    await dropIdempotencyKey(db, { digest, claim: claim.claim })
     throw error
   }
 }
