@@ -9,6 +9,8 @@ import { z } from 'zod'
  * | `GET /v1/runtimes/:id?probe=1` | | 200 `runtimeFacts`, with `healthy` when probed |
  * | `GET /v1/runtimes` | | 200 `runtimeFacts[]` |
  * | `POST /v1/runtimes/:id/stop` | `generationCommand` | 200 `runtimeFacts`: container removed, volume kept |
+ * | `POST /v1/runtimes/:id/pause` | `generationCommand` | 200 `runtimeFacts`: frozen, memory kept |
+ * | `POST /v1/runtimes/:id/resume` | `generationCommand` | 200 `runtimeFacts`: goes on where it was |
  * | `DELETE /v1/runtimes/:id` | `deleteCommand` | 204 when neither container (nor volume) is left |
  *
  * A stop of a runtime that this host has never seen is `not-found`; the caller may take it as stopped.

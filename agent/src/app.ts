@@ -75,6 +75,10 @@ export const createApp = (deps: {
   app.post('/v1/runtimes/:id/stop', async c =>
     c.json(await desk().runtimes.stop(idOf(c), await body(c, generationCommand))),
   )
+  for (const verb of ['pause', 'resume'] as const)
+    app.post(`/v1/runtimes/:id/${verb}`, async c =>
+      c.json(await desk().runtimes[verb](idOf(c), await body(c, generationCommand))),
+    )
   app.delete('/v1/runtimes/:id', async c => {
     await desk().runtimes.delete(idOf(c), await body(c, deleteCommand))
     return c.body(null, 204)

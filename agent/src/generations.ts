@@ -7,6 +7,8 @@ import { AgentError } from './problems.ts'
 export type Generations = {
   /** @throws `stale-generation` when a newer one was seen, or this one has been stopped or deleted */
   admitStart(id: string, generation: number, ownerHash: string): void
+  /** @throws `stale-generation` when a newer one was seen, or this one has been stopped or deleted */
+  admit(id: string, generation: number): void
   /**
    * As `admitStart`, for what ends a runtime: no start of this generation is admitted afterwards.
    * @returns the owner, where this agent has seen one
@@ -33,10 +35,16 @@ export const createGenerations = (limit: number): Generations => {
     }
     return entry
   }
+  const admit = (id: string, generation: number): Seen => {
+    if (generation <= (seen.get(id)?.ended ?? 0)) throw stale()
+    return touch(id, generation)
+  }
   return {
     admitStart: (id, generation, ownerHash) => {
-      if (generation <= (seen.get(id)?.ended ?? 0)) throw stale()
-      touch(id, generation).ownerHash = ownerHash
+      admit(id, generation).ownerHash = ownerHash
+    },
+    admit: (id, generation) => {
+      admit(id, generation)
     },
     admitEnd: (id, generation) => {
       const entry = touch(id, generation)

@@ -384,3 +384,59 @@ test('commands for one runtime wait in a line with an end', async () => {
   )
   assert.ok(codes.includes('busy'))
 })
+
+test('a pause freezes, a resume lets go on, and both are idempotent', async () => {
+  const { engine, runtimes } = host()
+  await runtimes.start(runtime, startCommand())
+  const statusOf = async () => (await engine.list({}))[0]?.status
+  for (let time = 0; time < 2; time++)
+    assert.deepEqual(await runtimes.pause(runtime, { generation: 1 }), {
+      id: runtime,
+      generation: 1,
+      ownerHash,
+      state: 'paused',
+    })
+  assert.equal(await statusOf(), 'paused')
+  for (let time = 0; time < 2; time++)
+    assert.equal((await runtimes.resume(runtime, { generation: 1 })).state, 'running')
+  assert.equal(await statusOf(), 'running')
+})
+
+test('a pause of an old, an ended or an unknown generation changes nothing', async () => {
+  const { engine, runtimes } = host()
+  await assert.rejects(runtimes.pause(runtime, { generation: 1 }), failsWith('not-found'))
+  await runtimes.start(runtime, startCommand({ generation: 2 }))
+  await assert.rejects(runtimes.pause(runtime, { generation: 1 }), failsWith('stale-generation'))
+  assert.equal((await engine.list({}))[0]?.status, 'running')
+  await runtimes.stop(runtime, { generation: 2 })
+  await assert.rejects(runtimes.resume(runtime, { generation: 2 }), failsWith('stale-generation'))
+})
+
+test('a pause after the agent has started anew still refuses an older generation than the container is of', async () => {
+  const { runtimes, over } = host()
+  await runtimes.start(runtime, startCommand({ generation: 3 }))
+  await assert.rejects(over().pause(runtime, { generation: 2 }), failsWith('stale-generation'))
+})
+
+test('a runtime that is starting cannot be paused', async () => {
+  const asked = Promise.withResolvers<void>()
+  const ready = Promise.withResolvers<Health>()
+  const probe: Probe = () => {
+    asked.resolve()
+    return ready.promise
+  }
+  const { runtimes } = host({ probe })
+  const starting = runtimes.start(runtime, startCommand())
+  await asked.promise
+  await assert.rejects(runtimes.pause(runtime, { generation: 1 }), failsWith('wrong-state'))
+  ready.resolve({ ok: true })
+  assert.equal((await starting).state, 'running')
+})
+
+test('a paused runtime can be stopped', async () => {
+  const { engine, runtimes } = host()
+  await runtimes.start(runtime, startCommand())
+  await runtimes.pause(runtime, { generation: 1 })
+  await runtimes.stop(runtime, { generation: 1 })
+  assert.deepEqual(await engine.list({}), [])
+})

@@ -34,6 +34,10 @@ export type Runtimes = {
   start(id: string, command: StartCommand): Promise<RuntimeFacts>
   /** Stops and removes the container, keeping its volume. */
   stop(id: string, command: GenerationCommand): Promise<RuntimeFacts>
+  /** Freezes a running container: it keeps its memory and takes no CPU. One that is frozen is a success. */
+  pause(id: string, command: GenerationCommand): Promise<RuntimeFacts>
+  /** Lets a frozen container go on. One that runs is a success. */
+  resume(id: string, command: GenerationCommand): Promise<RuntimeFacts>
   /** Removes the container, and the volume when asked. Nothing there is a success. */
   delete(id: string, command: DeleteCommand): Promise<void>
   inspect(id: string, options: { probe: boolean }): Promise<RuntimeFacts>
@@ -132,6 +136,27 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
     })
   }
 
+  /** Freezes or unfreezes a container of just that generation. */
+  const turn = async (
+    id: string,
+    { generation }: GenerationCommand,
+    to: 'paused' | 'running',
+  ): Promise<RuntimeFacts> => {
+    generations.admit(id, generation)
+    if (attempts.has(id)) throw new AgentError('wrong-state', { detail: 'the runtime is starting' })
+    return lanes.run(id, async () => {
+      const containers = await owned(id)
+      if (containers.some(({ recorded }) => recorded.generation > generation)) throw stale()
+      const found = containers.find(({ recorded }) => recorded.generation === generation)
+      if (!found) throw new AgentError('not-found')
+      const { summary, recorded } = found
+      if (summary.status !== 'paused' && summary.status !== 'running')
+        throw new AgentError('wrong-state', { detail: `the container is ${summary.status}` })
+      if (summary.status !== to) await (to === 'paused' ? engine.pause : engine.unpause)(summary.id)
+      return { id, generation, ownerHash: recorded.ownerHash, state: to }
+    })
+  }
+
   const inspect = async (id: string, { probe }: { probe: boolean }): Promise<RuntimeFacts> => {
     const found = (await owned(id)).sort((a, b) => b.recorded.generation - a.recorded.generation)[0]
     const facts = found && currentFacts(found.summary)
@@ -160,5 +185,13 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
   const list = async (): Promise<RuntimeFacts[]> =>
     (await engine.list(ofHost(hostId))).flatMap(summary => currentFacts(summary) ?? [])
 
-  return { start, stop, delete: remove, inspect, list }
+  return {
+    start,
+    stop,
+    pause: (id, command) => turn(id, command, 'paused'),
+    resume: (id, command) => turn(id, command, 'running'),
+    delete: remove,
+    inspect,
+    list,
+  }
 }

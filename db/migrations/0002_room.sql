@@ -4,7 +4,7 @@ ALTER TABLE "idempotency_keys" ADD COLUMN "claim" text DEFAULT '' NOT NULL;--> s
 ALTER TABLE "runtimes" ADD COLUMN "counted" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 -- Until now what was reserved was also counted.
 UPDATE "runtimes" SET "counted" = "reserved";--> statement-breakpoint
-ALTER TABLE "runtimes" ADD COLUMN "line_since" timestamp with time zone;--> statement-breakpoint
+ALTER TABLE "runtimes" ADD COLUMN "line_since" timestamp (3) with time zone;--> statement-breakpoint
 ALTER TABLE "runtimes" ADD COLUMN "line_until" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "runtimes" ADD COLUMN "wait_until" timestamp with time zone;--> statement-breakpoint
 CREATE INDEX "runtimes_line" ON "runtimes" USING btree ("tenant","line_since") WHERE "runtimes"."line_since" is not null;--> statement-breakpoint

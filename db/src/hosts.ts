@@ -1,6 +1,6 @@
-import { and, asc, eq, gt, sql } from 'drizzle-orm'
-import type { Tx } from './connect.ts'
-import { type HostRow, hosts, type ProfileRow, profiles } from './schema.ts'
+import { and, asc, eq, gt, isNull, ne, sql } from 'drizzle-orm'
+import type { Db, Tx } from './connect.ts'
+import { type HostRow, hosts, type ProfileRow, profiles, runtimes } from './schema.ts'
 
 /** Seconds of silence, on the database's clock, after which nothing is placed on a host. */
 export const unreachableAfterSeconds = 20
@@ -38,15 +38,23 @@ const view = {
   live: sql<boolean>`coalesce(${isLive}, false)`,
 }
 
+const isMember = isNull(hosts.removedAt)
+
+/** A host that has not been removed. */
 export const findHost = async (db: Tx, id: string): Promise<HostView | undefined> =>
-  (await db.select(view).from(hosts).where(eq(hosts.id, id)))[0]
+  (
+    await db
+      .select(view)
+      .from(hosts)
+      .where(and(eq(hosts.id, id), isMember))
+  )[0]
 
 /** A keyset page of hosts by id. */
 export const listHosts = (db: Tx, page: { limit: number; after?: string | undefined }): Promise<HostView[]> =>
   db
     .select(view)
     .from(hosts)
-    .where(page.after ? gt(hosts.id, page.after) : undefined)
+    .where(and(isMember, page.after ? gt(hosts.id, page.after) : undefined))
     .orderBy(asc(hosts.id))
     .limit(page.limit)
 
@@ -55,7 +63,7 @@ export const putHost = async (db: Tx, host: Pick<HostRow, 'id' | 'name' | 'url' 
   const [row] = await db
     .insert(hosts)
     .values(host)
-    .onConflictDoUpdate({ target: hosts.publicKey, set: { name: host.name, url: host.url } })
+    .onConflictDoUpdate({ target: hosts.publicKey, set: { name: host.name, url: host.url, removedAt: null } })
     .returning({ id: hosts.id })
   if (!row) throw new Error('the database returned no row for a new host')
   return row.id
@@ -71,9 +79,43 @@ export const recordHeartbeat = async (
     await db
       .update(hosts)
       .set({ ...said, lastSeenAt: sql`now()` })
-      .where(eq(hosts.id, id))
+      .where(and(eq(hosts.id, id), isMember))
       .returning({ id: hosts.id })
   ).length > 0
+
+/** What is on a host that would be lost with it. */
+export type HostContents = { runtimes: number; profiles: number }
+
+/**
+ * Removes a host: from then on nothing it signs is believed and nothing is placed or sent there. Its runtimes are the
+ * caller's to end (`loseRuntimesOf`).
+ *
+ * @returns undefined when there is no such host; else whether it was removed, and what is on it
+ */
+export const removeHost = (
+  db: Db,
+  id: string,
+  { force }: { force: boolean },
+): Promise<(HostContents & { removed: boolean }) | undefined> =>
+  db.transaction(async tx => {
+    // Locked first: a placement under way is counted, and the next one finds no host.
+    const [host] = await tx
+      .select({ id: hosts.id })
+      .from(hosts)
+      .where(and(eq(hosts.id, id), isMember))
+      .for('update')
+    if (!host) return undefined
+    const contents = {
+      runtimes: await tx.$count(runtimes, and(eq(runtimes.hostId, id), ne(runtimes.state, 'deleted'))),
+      profiles: await tx.$count(profiles, eq(profiles.hostId, id)),
+    }
+    const removed = force || (contents.runtimes === 0 && contents.profiles === 0)
+    if (removed) {
+      await tx.update(hosts).set({ removedAt: sql`now()` }).where(eq(hosts.id, id))
+      await tx.delete(profiles).where(eq(profiles.hostId, id))
+    }
+    return { ...contents, removed }
+  })
 
 /** Takes `need` from a live, schedulable host that has it. One conditional update: no race overbooks. */
 export const reserve = async (tx: Tx, hostId: string, need: Need): Promise<boolean> =>
@@ -90,6 +132,7 @@ export const reserve = async (tx: Tx, hostId: string, need: Need): Promise<boole
         and(
           eq(hosts.id, hostId),
           eq(hosts.schedulable, true),
+          isMember,
           isLive,
           sql`${hosts.reservedMemoryBytes} + ${need.memoryBytes} <= ${hosts.memoryBytes}`,
           sql`${hosts.reservedCpuMillis} + ${need.cpuMillis} <= ${hosts.cpuMillis}`,

@@ -1,10 +1,10 @@
-import { and, desc, eq, inArray, isNotNull, lt, ne, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, inArray, isNotNull, lt, ne, or, type SQL, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { type Need, release, reserve } from './hosts.ts'
-import { type EventRow, events, profiles, type RuntimeRow, runtimes } from './schema.ts'
+import { type EventRow, events, hosts, profiles, type RuntimeRow, runtimes } from './schema.ts'
 import { type EventData, type RuntimeError, type RuntimeState, sourcesOf } from './states.ts'
-import { type Allowance, countCreate, returnQuota, takeQuota } from './tenants.ts'
+import { type Allowance, countCreate, countRuntime, returnQuota, takeQuota } from './tenants.ts'
 
 /** NOTIFY channel: the payload is the id of a runtime that moved. A hint; the row is the truth. */
 export const runtimeChannel = 'porthole_runtimes'
@@ -24,14 +24,14 @@ export class CreatesExceeded extends Error {
   }
 }
 
-const needOf = (row: RuntimeRow): Need => ({
+export const needOf = (row: RuntimeRow): Need => ({
   memoryBytes: row.needMemoryBytes,
   cpuMillis: row.needCpuMillis,
   gpus: row.needGpus,
 })
 
 /** The database's now, `milliseconds` away. */
-const inMs = (milliseconds: number) => sql<Date>`now() + make_interval(secs => ${milliseconds / 1000})`
+export const inMs = (milliseconds: number) => sql<Date>`now() + make_interval(secs => ${milliseconds / 1000})`
 
 const ofOwner = (owner: Pick<RuntimeRow, 'tenant' | 'mode' | 'owner'>) =>
   and(eq(runtimes.tenant, owner.tenant), eq(runtimes.mode, owner.mode), eq(runtimes.owner, owner.owner))
@@ -75,17 +75,19 @@ export type NewRuntime = Pick<
 /**
  * The owner's live runtime: the one there is, or a new one in `pending` whose work the caller has for `leaseMs`.
  *
+ * @param waitMs how long a new one is to wait for room, where its tenant's policy lets it
  * @throws OwnerHashTaken, CreatesExceeded
  */
 export const claimOwner = (
   db: Db,
   wanted: NewRuntime,
   leaseMs: number,
+  waitMs = 0,
 ): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined } | undefined> =>
   db.transaction(async tx => {
     const [added] = await tx
       .insert(runtimes)
-      .values({ ...wanted, id: `rt_${ulid()}`, workUntil: inMs(leaseMs) })
+      .values({ ...wanted, id: `rt_${ulid()}`, workUntil: inMs(leaseMs), waitUntil: inMs(waitMs) })
       .onConflictDoNothing()
       .returning()
     if (added) {
@@ -126,14 +128,14 @@ type Move = {
  */
 export const move = (
   db: Tx,
-  seen: Pick<RuntimeRow, 'id' | 'generation' | 'state' | 'reserved'>,
+  seen: Pick<RuntimeRow, 'id' | 'generation' | 'state' | 'reserved' | 'counted'>,
   { to, from = sourcesOf(to), set = {}, reason, data = {}, provided }: Move,
 ): Promise<RuntimeRow | undefined> =>
   db.transaction(async tx => {
     if (!from.includes(seen.state)) return undefined
     const [row] = await tx
       .update(runtimes)
-      .set({ workUntil: null, workTries: 0, ...set, state: to, stateAt: sql`now()` })
+      .set({ ...atRest, ...set, state: to, stateAt: sql`now()` })
       .where(
         and(
           eq(runtimes.id, seen.id),
@@ -141,6 +143,7 @@ export const move = (
           eq(runtimes.state, seen.state),
           // What the row holds on its host is part of what was seen: releases are counted from it.
           eq(runtimes.reserved, seen.reserved),
+          eq(runtimes.counted, seen.counted),
           provided,
         ),
       )
@@ -150,9 +153,12 @@ export const move = (
     return row
   })
 
+/** Nobody works on it, and it waits for nothing. */
+const atRest = { workUntil: null, workTries: 0, lineSince: null, lineUntil: null, waitUntil: null }
+
 /** Frees what a runtime held: the tenant's row first, the host's second, as everywhere. */
 const giveBack = async (tx: Tx, row: RuntimeRow, hostId: string) => {
-  await returnQuota(tx, row.tenant, needOf(row))
+  await returnQuota(tx, row.tenant, needOf(row), row.counted)
   await release(tx, hostId, needOf(row))
 }
 
@@ -164,7 +170,7 @@ const moveAndRelease = (
   also: (tx: Tx, row: RuntimeRow) => Promise<void> = async () => {},
 ) =>
   db.transaction(async tx => {
-    const row = await move(tx, seen, { ...step, set: { ...step.set, reserved: false } })
+    const row = await move(tx, seen, { ...step, set: { ...step.set, reserved: false, counted: false } })
     if (!row) return undefined
     if (seen.reserved && seen.hostId) await giveBack(tx, seen, seen.hostId)
     await also(tx, row)
@@ -203,6 +209,7 @@ export const startOn = async (
           hostId,
           generation: sql`${runtimes.generation} + 1`,
           reserved: true,
+          counted: true,
           error: null,
           readyAt: null,
           workUntil: inMs(leaseMs),
@@ -210,8 +217,10 @@ export const startOn = async (
         data: { host: hostId },
       })
       if (!row) return undefined
-      if (!staysReserved) {
-        if (!(await takeQuota(tx, seen.tenant, needOf(seen)))) throw new NoRoom('over-quota')
+      if (staysReserved) {
+        if (!seen.counted && !(await countRuntime(tx, seen))) throw new NoRoom('over-quota')
+      } else {
+        if (!(await takeQuota(tx, seen, needOf(seen)))) throw new NoRoom('over-quota')
         if (!(await reserve(tx, hostId, needOf(seen)))) throw new NoRoom('full')
       }
       const { tenant, mode, owner, ownerHash } = row
@@ -282,9 +291,11 @@ export const toDeleted = (db: Db, seen: RuntimeRow) =>
 /** A failed runtime's host has confirmed that nothing is left there. */
 export const freeReservation = (db: Db, seen: RuntimeRow): Promise<boolean> =>
   db.transaction(async tx => {
+    // What it held is read from before the update: `counted` is given back as it was.
+    const [held] = await tx.select().from(runtimes).where(eq(runtimes.id, seen.id)).for('update')
     const [row] = await tx
       .update(runtimes)
-      .set({ reserved: false, workUntil: null, workTries: 0 })
+      .set({ reserved: false, counted: false, workUntil: null, workTries: 0 })
       .where(
         and(
           eq(runtimes.id, seen.id),
@@ -294,10 +305,39 @@ export const freeReservation = (db: Db, seen: RuntimeRow): Promise<boolean> =>
         ),
       )
       .returning()
-    if (!row?.hostId) return false
-    await giveBack(tx, row, row.hostId)
+    if (!row?.hostId || !held) return false
+    await giveBack(tx, held, row.hostId)
     return true
   })
+
+/**
+ * Ends what was on hosts that were removed: `lost`, or `deleted` where that was asked for, with nothing held any more. A
+ * gateway that dies half-way leaves the rest to the next one that looks.
+ *
+ * @returns how many were ended
+ */
+export const loseRuntimesOfRemoved = async (db: Db, limit = 1000): Promise<number> => {
+  const left = await db
+    .select({ row: runtimes })
+    .from(runtimes)
+    .innerJoin(hosts, eq(hosts.id, runtimes.hostId))
+    .where(and(isNotNull(hosts.removedAt), isNotDeleted, or(ne(runtimes.state, 'lost'), eq(runtimes.reserved, true))))
+    .limit(limit)
+  const reason = 'its host was removed'
+  let ended = 0
+  for (const { row } of left) {
+    const error = { code: 'host-removed', detail: reason }
+    const moved = await (row.state === 'deleting'
+      ? toDeleted(db, row)
+      : row.state === 'pending'
+        ? toFailedAndFree(db, row, error)
+        : row.state === 'lost'
+          ? freeReservation(db, row)
+          : moveAndRelease(db, row, { to: 'lost', set: { error }, reason }))
+    if (moved) ended++
+  }
+  return ended
+}
 
 /** Rows whose mover has gone quiet: taken over for `leaseMs`, each by one gateway only. */
 export const takeWork = (db: Db, leaseMs: number, limit: number): Promise<RuntimeRow[]> =>

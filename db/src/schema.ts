@@ -129,8 +129,11 @@ export const runtimes = pgTable(
     /** Who is moving this row on has it until then; afterwards any gateway takes it over. */
     workUntil: at('work_until'),
     workTries: integer('work_tries').notNull().default(0),
-    /** Since when it stands in line for room; whoever waits keeps `lineUntil` ahead of now, or the place is gone. */
-    lineSince: at('line_since'),
+    /**
+     * Since when it stands in line for room, to the millisecond, so that JavaScript and the database agree on who is first;
+     * whoever waits keeps `lineUntil` ahead of now, or others may go by.
+     */
+    lineSince: timestamp('line_since', { withTimezone: true, mode: 'date', precision: 3 }),
     lineUntil: at('line_until'),
     /** How long it is to wait for room at most. */
     waitUntil: at('wait_until'),

@@ -15,7 +15,8 @@ export type RuntimeState = (typeof runtimeStates)[number]
 
 /**
  * From each state, where a runtime may go. A start on another host goes from `starting` to `starting`; a start that
- * somebody wants stopped goes to `stopping` without having been `running`.
+ * somebody wants stopped goes to `stopping` without having been `running`; one that is to start again and has to wait for
+ * room is `pending` meanwhile, as a new one is.
  */
 export const moves = {
   pending: ['starting', 'stopping', 'failed', 'deleting'],
@@ -23,9 +24,9 @@ export const moves = {
   running: ['paused', 'stopping', 'failed', 'lost', 'deleting'],
   paused: ['running', 'stopping', 'failed', 'lost', 'deleting'],
   stopping: ['stopped', 'failed', 'lost', 'deleting'],
-  stopped: ['starting', 'lost', 'deleting'],
-  failed: ['starting', 'lost', 'deleting'],
-  lost: ['starting', 'running', 'deleting'],
+  stopped: ['pending', 'starting', 'lost', 'deleting'],
+  failed: ['pending', 'starting', 'lost', 'deleting'],
+  lost: ['pending', 'starting', 'running', 'deleting'],
   deleting: ['deleted'],
   deleted: [],
 } as const satisfies Record<RuntimeState, readonly RuntimeState[]>

@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
 import type { Db, Tx } from './connect.ts'
 import type { Need } from './hosts.ts'
-import { type TenantRow, tenants } from './schema.ts'
+import { type RuntimeRow, runtimes, type TenantRow, tenants } from './schema.ts'
 import { announceAccess } from './tokens.ts'
 
 export const findTenant = async (db: Tx, slug: string): Promise<TenantRow | undefined> =>
@@ -51,7 +51,10 @@ export const updateTenant = (
       .set({ slug, ...settings, ...suspendedAt })
       .where(eq(tenants.slug, slug))
       .returning()
-    if (row) await announceAccess(tx, slug)
+    if (!row) return row
+    await announceAccess(tx, slug)
+    // The cap may have been raised.
+    await announceRoom(tx, slug)
     return row
   })
 
@@ -66,8 +69,35 @@ export const listTenants = (db: Tx, page: { limit: number; after?: string | unde
 
 const fits = (used: SQL, limit: SQL) => sql`(${limit} is null or ${used} <= ${limit})`
 
-/** Counts `need` (and a running runtime) against its tenant, if the quota has room. One conditional update. */
-export const takeQuota = async (tx: Tx, slug: string, { memoryBytes, cpuMillis }: Need): Promise<boolean> =>
+/** NOTIFY channel: the payload is the slug of a tenant in whose quota there is room again. A hint. */
+export const roomChannel = 'porthole_room'
+
+/** Tells who waits in line for room in this tenant's quota to look again. */
+export const announceRoom = async (tx: Tx, slug: string): Promise<void> => {
+  await tx.execute(sql`select pg_notify(${roomChannel}, ${slug})`)
+}
+
+type InLine = Pick<RuntimeRow, 'id' | 'tenant' | 'lineSince'>
+
+/** Nobody stands in line before this runtime: first in, first out, and who has just come is last. */
+const isFirst = ({ id, tenant, lineSince }: InLine) => sql`not exists (
+  select 1 from ${runtimes} other
+  where other.tenant = ${tenant} and other.id <> ${id} and other.line_until > now()
+    and (other.line_since, other.id) < (coalesce(${lineSince?.toISOString() ?? null}::timestamptz, 'infinity'), ${id})
+)`
+
+/** Counts a runtime that starts or runs, if the tenant may have one more. One conditional update. */
+export const countRuntime = async (tx: Tx, runtime: InLine): Promise<boolean> =>
+  take(tx, runtime, { memoryBytes: 0, cpuMillis: 0 })
+
+/** Counts a running runtime and its `need` against its tenant, if the quota has room. One conditional update. */
+export const takeQuota = (tx: Tx, runtime: InLine, need: Need): Promise<boolean> => take(tx, runtime, need)
+
+const take = async (
+  tx: Tx,
+  runtime: InLine,
+  { memoryBytes, cpuMillis }: Pick<Need, 'memoryBytes' | 'cpuMillis'>,
+): Promise<boolean> =>
   (
     await tx
       .update(tenants)
@@ -78,26 +108,66 @@ export const takeQuota = async (tx: Tx, slug: string, { memoryBytes, cpuMillis }
       })
       .where(
         and(
-          eq(tenants.slug, slug),
+          eq(tenants.slug, runtime.tenant),
           isNull(tenants.suspendedAt),
           fits(sql`${tenants.usedRuntimes} + 1`, sql`${tenants.maxRuntimes}`),
-          fits(sql`${tenants.usedMemoryBytes} + ${memoryBytes}`, sql`${tenants.maxMemoryBytes}`),
-          fits(sql`${tenants.usedCpuMillis} + ${cpuMillis}`, sql`${tenants.maxCpuMillis}`),
+          // What takes no more of it is not held up by it.
+          memoryBytes === 0
+            ? undefined
+            : fits(sql`${tenants.usedMemoryBytes} + ${memoryBytes}`, sql`${tenants.maxMemoryBytes}`),
+          cpuMillis === 0
+            ? undefined
+            : fits(sql`${tenants.usedCpuMillis} + ${cpuMillis}`, sql`${tenants.maxCpuMillis}`),
+          isFirst(runtime),
         ),
       )
       .returning({ slug: tenants.slug })
   ).length > 0
 
-/** Gives `need` back. The caller holds the runtime's row with `reserved` true, in the same transaction. */
-export const returnQuota = async (tx: Tx, slug: string, { memoryBytes, cpuMillis }: Need): Promise<void> => {
-  await tx
+/**
+ * Gives `need` back. The caller holds the runtime's row with `reserved` true, in the same transaction.
+ *
+ * @param counted whether it also counted as one of the tenant's runtimes
+ */
+export const returnQuota = async (
+  tx: Tx,
+  slug: string,
+  { memoryBytes, cpuMillis }: Pick<Need, 'memoryBytes' | 'cpuMillis'>,
+  counted: boolean,
+): Promise<void> => {
+  const [tenant] = await tx
     .update(tenants)
     .set({
-      usedRuntimes: sql`${tenants.usedRuntimes} - 1`,
+      usedRuntimes: sql`${tenants.usedRuntimes} - ${counted ? 1 : 0}`,
       usedMemoryBytes: sql`${tenants.usedMemoryBytes} - ${memoryBytes}`,
       usedCpuMillis: sql`${tenants.usedCpuMillis} - ${cpuMillis}`,
     })
     .where(eq(tenants.slug, slug))
+    .returning({ atCap: tenants.atCap })
+  if (tenant?.atCap === 'queue') await announceRoom(tx, slug)
+}
+
+/** What of a tenant's quota is in the way of `need`, each in a sentence's part; empty: nothing is. */
+export const overQuota = (
+  tenant: TenantRow,
+  { memoryBytes, cpuMillis }: Pick<Need, 'memoryBytes' | 'cpuMillis'>,
+): { what: 'runtimes' | 'memory' | 'cpu'; why: string }[] => {
+  const { maxRuntimes, maxMemoryBytes, maxCpuMillis, usedRuntimes, usedMemoryBytes, usedCpuMillis } = tenant
+  const mib = (bytes: number) => `${Math.ceil(bytes / 1024 ** 2)} MiB`
+  const over: { what: 'runtimes' | 'memory' | 'cpu'; why: string }[] = []
+  if (maxRuntimes !== null && usedRuntimes + 1 > maxRuntimes)
+    over.push({ what: 'runtimes', why: `${usedRuntimes} of ${maxRuntimes} runtimes are in use` })
+  if (maxMemoryBytes !== null && memoryBytes > 0 && usedMemoryBytes + memoryBytes > maxMemoryBytes)
+    over.push({
+      what: 'memory',
+      why: `${mib(memoryBytes)} of memory are needed, ${mib(usedMemoryBytes)} of ${mib(maxMemoryBytes)} are in use`,
+    })
+  if (maxCpuMillis !== null && cpuMillis > 0 && usedCpuMillis + cpuMillis > maxCpuMillis)
+    over.push({
+      what: 'cpu',
+      why: `${cpuMillis / 1000} CPUs are needed, ${usedCpuMillis / 1000} of ${maxCpuMillis / 1000} are in use`,
+    })
+  return over
 }
 
 /** How a tenant stands with its creates of this minute. */

@@ -70,10 +70,10 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
     await fresh.drop()
   })
 
-  const running = async (tenant: string, owner: string): Promise<RuntimeRow> => {
+  const running = async (tenant: string, owner: string, host = 'h1'): Promise<RuntimeRow> => {
     const ownerHash = ownerHashOf(tenant, 'docker-per-principal', owner)
     const claimed = await claimOwner(database.db, wanted(owner, { tenant, ownerHash }), 600_000)
-    const started = claimed && (await startOn(database.db, claimed.row, 'h1', 600_000))
+    const started = claimed && (await startOn(database.db, claimed.row, host, 600_000))
     assert(typeof started === 'object')
     const row = await toRunning(database.db, started)
     assert(row)
@@ -390,5 +390,62 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
     const theirs = await mint({ scopes: ['runtimes:write'] as Scope[], tenant: slug })
     const refused = await call(1, 'POST', '/v1/runtimes', theirs.token, { mode: 'docker-per-principal', userId: 'x' })
     assert.deepEqual([refused.status, refused.body.code], [429, 'quota-exceeded'])
+  })
+
+  describe('a host that is removed', () => {
+    const heartbeatOf = async (id: string, privateKey: CryptoKey, n = 0) => {
+      const token = await new SignJWT()
+        .setProtectedHeader({ alg: 'EdDSA' })
+        .setIssuer(id)
+        .setAudience('porthole-gateway')
+        .setIssuedAt()
+        .setExpirationTime('60s')
+        .sign(privateKey)
+      const capacity = { memoryBytes: 1e12, cpuMillis: 100_000, slots: 10, gpus: 0 }
+      const said = { capacity, load: 0, engineVersion: '1', images: [], labels: {}, runtimes: [] }
+      return (await call(n, 'POST', `/v1/hosts/${id}/heartbeat`, token, said)).status
+    }
+
+    it('says first what would be lost; forced, it is cut off at once on every gateway', async () => {
+      const keys = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true })
+      const { x } = await exportJWK(keys.publicKey)
+      const url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
+      await addHost(database.db, 'h2', 10, { url, publicKey: x ?? '', memoryBytes: 1e12, cpuMillis: 100_000 })
+      assert.equal(await heartbeatOf('h2', keys.privateKey), 200)
+      const row = await running('default', 'rhea', 'h2')
+      const { token } = await mint({ scopes: ['runtimes:connect'], subject: 's' })
+      const sockets = await Promise.all([0, 1].map(n => openSocket(n, token, row.ownerHash)))
+
+      const refused = await call(0, 'DELETE', '/v1/hosts/h2', admin)
+      assert.deepEqual(
+        [refused.status, refused.body.code, refused.body.runtimes, refused.body.profiles],
+        [409, 'host-in-use', 1, 1],
+      )
+      assert.equal(await heartbeatOf('h2', keys.privateKey), 200)
+
+      const usedBefore = (await call(0, 'GET', '/v1/tenants/default', admin)).body.used.runtimes
+      assert.equal((await call(0, 'DELETE', '/v1/hosts/h2?force=true', admin)).status, 204)
+      assert.equal(await heartbeatOf('h2', keys.privateKey, 1), 401)
+      for (const { closed } of sockets) assert((await closed()) < known)
+      const now = await call(1, 'GET', `/v1/runtimes/${row.id}`, admin)
+      assert.deepEqual([now.body.state, now.body.error.code], ['lost', 'host-removed'])
+      assert.equal((await call(0, 'GET', '/v1/tenants/default', admin)).body.used.runtimes, usedBefore - 1)
+      const listed = await call(1, 'GET', '/v1/hosts', admin)
+      assert(!listed.body.items.some(({ id }: { id: string }) => id === 'h2'))
+      assert.equal((await call(1, 'DELETE', '/v1/hosts/h2?force=true', admin)).status, 404)
+    })
+
+    it('with nothing on it goes without force', async () => {
+      await addHost(database.db, 'h3', 1)
+      assert.equal((await call(0, 'DELETE', '/v1/hosts/h3', admin)).status, 204)
+    })
+  })
+
+  it('what a tenant wants at its cap is set and shown', async () => {
+    const slug = 'lined'
+    assert.equal((await call(0, 'POST', '/v1/tenants', admin, { slug, atCap: 'queue', queueLimit: 3 })).status, 201)
+    const changed = await call(1, 'PATCH', `/v1/tenants/${slug}`, admin, { atCap: 'pause-oldest' })
+    assert.deepEqual([changed.body.atCap, changed.body.queueLimit], ['pause-oldest', 3])
+    assert.equal((await call(0, 'PATCH', `/v1/tenants/${slug}`, admin, { atCap: 'drop' })).status, 400)
   })
 })

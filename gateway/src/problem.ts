@@ -17,6 +17,7 @@ export const problems = {
   'join-refused': [403, 'The host was not admitted'],
   gone: [410, 'The runtime was deleted'],
   'too-large': [413, 'The body is too large'],
+  'host-in-use': [409, 'Something is left on the host'],
   'tenant-exists': [409, 'There is a tenant of that name'],
   'issuer-taken': [409, 'The issuer is trusted already'],
   'unsupported-media-type': [415, 'The body must be JSON'],

@@ -15,7 +15,8 @@ import type { House } from './house.ts'
 import { listenForChanges } from './runtimes/changes.ts'
 import { startCommandOf } from './runtimes/command.ts'
 import { createConductor } from './runtimes/conductor.ts'
-import { createDriver } from './runtimes/driver.ts'
+import { createDriver, leaseMs } from './runtimes/driver.ts'
+import { openRoom } from './runtimes/room.ts'
 import { startUpkeep } from './runtimes/upkeep.ts'
 import { watchAccess } from './tokens/access.ts'
 import { createDoorman } from './tokens/doorman.ts'
@@ -72,13 +73,15 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     sockets.checkRights()
   })
   changes.onMove(sockets.checkRuntime)
+  const room = await openRoom({ database, leaseMs, carryOut: row => driver.take(row) })
   const driver = createDriver({
     db,
     agents,
+    room,
     log,
     commandFor: row => startCommandOf(row, { base, seal, deadlineMs: config.startTimeoutMs }),
   })
-  const conductor = createConductor({ db, agents, changes, driver, hostOf: id => findHost(db, id) })
+  const conductor = createConductor({ db, agents, changes, driver, room, hostOf: id => findHost(db, id) })
   const relay = createRelay()
   const house: House = {
     database,
@@ -117,7 +120,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
       await closed
       sockets.close()
       await audit.close(2000)
-      await Promise.allSettled([changes.close(), access.close()])
+      await Promise.allSettled([changes.close(), access.close(), room.close()])
       await Promise.all([dispatcher.destroy(), starts.destroy()])
       await database.close(2)
     },

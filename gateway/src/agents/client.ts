@@ -37,6 +37,9 @@ export type AgentClient = {
   start(id: string, command: StartCommand): Promise<RuntimeFacts>
   /** Removes the container and keeps the volume. Fine when there is none. */
   stop(id: string, command: GenerationCommand): Promise<void>
+  /** Freezes the container, or lets it go on. Idempotent. */
+  pause(id: string, command: GenerationCommand): Promise<void>
+  resume(id: string, command: GenerationCommand): Promise<void>
   remove(id: string, command: DeleteCommand): Promise<void>
   /** What the host sees, having asked the runtime for its health. Undefined: the host has no such runtime. */
   probe(id: string): Promise<RuntimeFacts | undefined>
@@ -134,6 +137,12 @@ export const createAgents = (issuer: Issuer, connections: AgentConnections): Age
           if (error instanceof AgentRefused && error.is('not-found')) return
           throw error
         }
+      },
+      pause: async (id, command) => {
+        factsFrom(await call('POST', `/v1/runtimes/${id}/pause`, shortMs, 200, command))
+      },
+      resume: async (id, command) => {
+        factsFrom(await call('POST', `/v1/runtimes/${id}/resume`, shortMs, 200, command))
       },
       remove: async (id, command) => {
         await call('DELETE', `/v1/runtimes/${id}`, stopMs, 204, command)

@@ -81,5 +81,5 @@ export const createOpenSockets = (db: Db, isWelcome: (socket: OpenSocket) => boo
   }
 }
 
-/** A paused runtime's sockets stay: they go on when it does. */
-const keepsSockets: ReadonlySet<string> = new Set(['running', 'paused'])
+/** What is frozen answers nothing: its sockets close rather than hang, and who connects anew wakes it. */
+const keepsSockets: ReadonlySet<string> = new Set(['running'])

@@ -4,6 +4,7 @@ import { type Access, edgePath, hopHeader, maxLifetimeSeconds } from '@porthole/
 import type { RelayTarget } from '@porthole/protocol/relay'
 import type { House } from '../house.ts'
 import { Problem } from '../problem.ts'
+import { isTurning } from '../runtimes/driver.ts'
 import type { Visit } from './access.ts'
 import { placeOf } from './place.ts'
 import { insteadOfAgent } from './relay-problem.ts'
@@ -55,8 +56,8 @@ export const sandboxHeaders = {
 
 /** The runtime, running: woken up when its spec lets traffic do that. @throws Problem */
 const awake = async (house: House, { runtime }: Visit, signal: AbortSignal | undefined) => {
-  if (runtime.state === 'running') return runtime
-  if (!['stopped', 'pending', 'starting'].includes(runtime.state))
+  if (runtime.state === 'running' && !isTurning(runtime)) return runtime
+  if (!['running', 'paused', 'stopped', 'pending', 'starting'].includes(runtime.state))
     throw new Problem('not-running', { detail: `it is ${runtime.state}`, retryAfterSeconds: 5 })
   const row = await house.conductor.start(runtime, wakeMs, signal)
   if (row.state !== 'running') throw new Problem('not-running', { detail: `it is ${row.state}`, retryAfterSeconds: 5 })

@@ -5,8 +5,10 @@ import {
   type HostView,
   listHosts,
   listRuntimesOnHost,
+  loseRuntimesOfRemoved,
   putHost,
   recordHeartbeat,
+  removeHost,
   takeJoinToken,
   toFailedStillHeld,
 } from '@porthole/db'
@@ -121,6 +123,42 @@ export const hostRoutes = (house: House) => {
     },
   )
 
+  app.openapi(
+    createRoute({
+      method: 'delete',
+      middleware: guard(house, 'hosts:admin'),
+      path: '/v1/hosts/{id}',
+      operationId: 'removeHost',
+      summary: 'Remove a host',
+      description:
+        'Cuts it off at once: what it signs is refused, and its open views close. Refused while runtimes or profiles are left on it, unless forced; then its runtimes are lost and its profiles forgotten.',
+      tags: ['Hosts'],
+      security: bearer,
+      request: {
+        params: z.object({ id: plainText(64).openapi({ param: { name: 'id', in: 'path' } }) }),
+        query: z.strictObject({ force: z.enum(['true', 'false']).default('false') }),
+      },
+      responses: {
+        204: { description: 'It is no host any more' },
+        ...problemAnswers('insufficient-scope', 'not-found', 'host-in-use'),
+      },
+    }),
+    async c => {
+      const { id } = c.req.valid('param')
+      const result = await removeHost(db, id, { force: c.req.valid('query').force === 'true' })
+      if (!result) throw new Problem('not-found')
+      const { removed, runtimes, profiles } = result
+      if (!removed)
+        throw new Problem('host-in-use', {
+          detail: `${runtimes} runtimes and ${profiles} profiles are on it and would be lost: delete them first, or add force=true`,
+          members: { runtimes, profiles },
+        })
+      await loseRuntimesOfRemoved(db)
+      house.log.info({ host: id, runtimes, profiles }, 'host removed')
+      return c.body(null, 204)
+    },
+  )
+
   /** @throws Problem `unauthorized` unless the token was signed by this host, for us, just now. */
   const checkHost = async (id: string, authorization: string | undefined) => {
     const token = bearerOf(authorization)
@@ -163,7 +201,8 @@ export const hostRoutes = (house: House) => {
     const parsed = heartbeat.safeParse(await c.req.json().catch(() => undefined))
     if (!parsed.success) throw new Problem('invalid-request', { detail: 'the heartbeat does not fit its schema' })
     const { capacity, load, engineVersion, images, labels, runtimes } = parsed.data
-    await recordHeartbeat(db, id, { ...capacity, load, engineVersion, images, labels })
+    const isMember = await recordHeartbeat(db, id, { ...capacity, load, engineVersion, images, labels })
+    if (!isMember) throw new Problem('unauthorized', { detail: 'the host was removed' })
     await noteEnded(id, runtimes ?? [])
     return c.json({ nextMs: heartbeatMs })
   })

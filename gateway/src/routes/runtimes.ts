@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { addTicket, findRuntime, listRuntimes, type RuntimeRow, runtimeStates } from '@porthole/db'
+import { addTicket, findRuntime, listRuntimes, type RuntimeRow, type RuntimeState, runtimeStates } from '@porthole/db'
 import { ticketUrl } from '../edge/tickets.ts'
 import { type Guest, type House, isTheirs } from '../house.ts'
 import { Problem } from '../problem.ts'
@@ -38,6 +38,19 @@ const parseLabels = (given: string | string[] | undefined) => {
 
 /** Whose keys: a token that is bound to an owner has its own, and is never shown an answer given to another. */
 const callerKey = ({ tenant, owner }: Guest) => [tenant, owner?.mode ?? '', owner?.name ?? '']
+
+/** What each verb is said to do, how long it is waited for, and where it has succeeded. */
+const verbs: Record<'start' | 'stop' | 'pause' | 'resume', { summary: string; seconds: number; done: RuntimeState[] }> =
+  {
+    start: { summary: 'Start a stopped runtime', seconds: 45, done: ['running'] },
+    stop: {
+      summary: 'Stop a runtime and keep its profile',
+      seconds: verbWaitSeconds,
+      done: ['stopped', 'failed', 'lost'],
+    },
+    pause: { summary: 'Freeze a running runtime and keep its memory', seconds: verbWaitSeconds, done: ['paused'] },
+    resume: { summary: 'Let a paused runtime go on', seconds: 45, done: ['running'] },
+  }
 
 export const runtimeRoutes = (house: House) => {
   const app = createRouter()
@@ -203,14 +216,14 @@ export const runtimeRoutes = (house: House) => {
     },
   )
 
-  for (const verb of ['start', 'stop'] as const)
+  for (const verb of ['start', 'stop', 'pause', 'resume'] as const)
     app.openapi(
       createRoute({
         method: 'post',
         middleware: guard(house, 'runtimes:write'),
         path: `/v1/runtimes/{id}/${verb}`,
         operationId: `${verb}Runtime`,
-        summary: verb === 'start' ? 'Start a stopped runtime' : 'Stop a runtime and keep its profile',
+        summary: verbs[verb].summary,
         tags: ['Runtimes'],
         security: bearer,
         request: { params: runtimeIdParam },
@@ -223,10 +236,9 @@ export const runtimeRoutes = (house: House) => {
       async c => {
         const caller = c.get('guest')
         const row = await find(caller, c.req.valid('param').id)
-        const now = await house.conductor[verb](row, (verb === 'start' ? 45 : verbWaitSeconds) * 1000)
-        const isUnderWay = ['pending', 'starting', 'running', 'stopping'].includes(now.state) && verb === 'stop'
-        const isDone = verb === 'start' ? now.state === 'running' : !isUnderWay
-        return c.json(present(now), isDone ? 200 : 202)
+        const { seconds, done } = verbs[verb]
+        const now = await house.conductor[verb](row, seconds * 1000)
+        return c.json(present(now), done.includes(now.state) ? 200 : 202)
       },
     )
 

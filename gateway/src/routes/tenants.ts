@@ -2,6 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi'
 import {
   addIssuer,
   addTenant,
+  atCapPolicies,
   findTenant,
   listIssuers,
   listTenants,
@@ -33,6 +34,11 @@ const settings = {
   maxMemoryBytes: count(Number.MAX_SAFE_INTEGER).optional(),
   maxCpuMillis: count(int4).optional(),
   createsPerMinute: count(1_000_000).optional(),
+  atCap: z.enum(atCapPolicies).optional().openapi({
+    description:
+      'For a runtime that has no room in the quota: reject it, let it queue for as long as its request waits, or pause the one used longest ago.',
+  }),
+  queueLimit: z.int().min(0).max(10_000).optional().openapi({ description: 'Most that wait in line.' }),
 }
 
 const tenantSchema = z
@@ -45,6 +51,8 @@ const tenantSchema = z
     maxMemoryBytes: z.int().nullable(),
     maxCpuMillis: z.int().nullable(),
     createsPerMinute: z.int().nullable(),
+    atCap: z.enum(atCapPolicies),
+    queueLimit: z.int(),
     used: z.object({ runtimes: z.int(), memoryBytes: z.int(), cpuMillis: z.int() }),
     createdAt: z.iso.datetime(),
   })
@@ -59,6 +67,8 @@ const present = (row: TenantRow): z.infer<typeof tenantSchema> => ({
   maxMemoryBytes: row.maxMemoryBytes,
   maxCpuMillis: row.maxCpuMillis,
   createsPerMinute: row.createsPerMinute,
+  atCap: row.atCap,
+  queueLimit: row.queueLimit,
   used: { runtimes: row.usedRuntimes, memoryBytes: row.usedMemoryBytes, cpuMillis: row.usedCpuMillis },
   createdAt: row.createdAt.toISOString(),
 })

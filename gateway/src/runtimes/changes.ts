@@ -1,4 +1,5 @@
 import { type Database, findRuntimeById, type RuntimeRow, runtimeChannel } from '@porthole/db'
+import { createBell } from './bell.ts'
 
 /** Tells who waits for a runtime that it has moved. NOTIFY is the hint; a look a second makes up for lost ones. */
 export type Changes = {
@@ -19,38 +20,6 @@ export type Changes = {
 }
 
 const pollMs = 1000
-
-/** Wakes sleepers by key. */
-const createBell = () => {
-  const sleepers = new Map<string, Set<() => void>>()
-  const ring = (key: string) => {
-    for (const wake of [...(sleepers.get(key) ?? [])]) wake()
-  }
-  return {
-    ring,
-    ringAll: () => {
-      for (const key of [...sleepers.keys()]) ring(key)
-    },
-    /** `heard` resolves at the next ring, after `ms`, or on abort; `leave` ends the wait. */
-    listen: (key: string, ms: number, signal: AbortSignal | undefined) => {
-      let leave = () => {}
-      const heard = new Promise<void>(resolve => {
-        leave = () => {
-          clearTimeout(timer)
-          signal?.removeEventListener('abort', leave)
-          const here = sleepers.get(key)
-          here?.delete(leave)
-          if (here?.size === 0) sleepers.delete(key)
-          resolve()
-        }
-        const timer = setTimeout(leave, ms)
-        signal?.addEventListener('abort', leave)
-        sleepers.set(key, (sleepers.get(key) ?? new Set()).add(leave))
-      })
-      return { heard, leave }
-    },
-  }
-}
 
 export const listenForChanges = async ({ db, listen }: Pick<Database, 'db' | 'listen'>): Promise<Changes> => {
   const bell = createBell()

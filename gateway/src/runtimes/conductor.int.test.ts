@@ -12,84 +12,26 @@ import {
   type RuntimeRow,
 } from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
-import { type AgentErrorCode, agentErrors, type RuntimeFacts } from '@porthole/protocol'
 import { pino } from 'pino'
 import { freshDatabase } from '../../../test/kit/database.ts'
-import { AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
+import { AgentUnreachable } from '../agents/client.ts'
 import { Problem } from '../problem.ts'
 import { type Changes, listenForChanges } from './changes.ts'
-import { createConductor } from './conductor.ts'
-import { createDriver } from './driver.ts'
-
-const refusal = (code: AgentErrorCode, more: object = {}) =>
-  new AgentRefused({ type: `urn:x:${code}`, title: agentErrors[code][1], status: agentErrors[code][0], code, ...more })
-
-/** A host whose containers are a map, and whose answers a test can change. The real one is in the flow tests. */
-const fakeHost = () => {
-  const containers = new Map<string, RuntimeFacts>()
-  const calls: string[] = []
-  const script = { start: async () => {}, remove: async () => {}, stop: async () => {}, probe: async () => {} }
-  const agents: Agents = {
-    at: () => ({
-      start: async (id, { generation, ownerHash }) => {
-        calls.push(`start ${generation}`)
-        await script.start()
-        containers.set(id, { id, generation, ownerHash, state: 'running', healthy: true })
-        return { id, generation, ownerHash, state: 'running' }
-      },
-      stop: async id => {
-        calls.push('stop')
-        await script.stop()
-        containers.delete(id)
-      },
-      remove: async (id, { removeVolume }) => {
-        calls.push(removeVolume ? 'remove with volume' : 'remove')
-        await script.remove()
-        containers.delete(id)
-      },
-      probe: async id => {
-        await script.probe()
-        return containers.get(id)
-      },
-    }),
-  }
-  return { agents, containers, calls, script }
-}
-
-const codeOf = (code: string) => (error: unknown) => {
-  assert(error instanceof Problem, String(error))
-  assert.equal(error.code, code)
-  return true
-}
+import { leaseMs } from './driver.ts'
+import { openRoom, type Room } from './room.ts'
+import { codeOf, fakeHost, refusal, type TestGateway, testGateway } from './testing.ts'
 
 describe('the conductor', { concurrency: false }, () => {
   let fresh: Awaited<ReturnType<typeof freshDatabase>>
   let database: Database
   let changes: Changes
   let host: ReturnType<typeof fakeHost>
-  let gateways: ReturnType<typeof gateway>[]
+  let gateways: TestGateway[]
+  let room: Room
   const log = pino({ level: 'silent' })
 
-  const gateway = () => {
-    const { db } = database
-    const driver = createDriver({
-      db,
-      agents: host.agents,
-      log,
-      commandFor: async row => ({
-        generation: row.generation,
-        tenant: row.tenant,
-        ownerHash: row.ownerHash,
-        recipe: {} as never,
-        env: {},
-        deadlineMs: 1000,
-      }),
-    })
-    const conductor = createConductor({ db, agents: host.agents, changes, driver, hostOf: id => findHost(db, id) })
-    return { ...conductor, driver }
-  }
   const another = () => {
-    const made = gateway()
+    const made = testGateway({ database, changes, room: () => room, host, log })
     gateways.push(made)
     return made
   }
@@ -100,9 +42,10 @@ describe('the conductor', { concurrency: false }, () => {
     database = connect(fresh.url, { max: 30 })
     changes = await listenForChanges(database)
     await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
+    room = await openRoom({ database, leaseMs, carryOut: row => gateways[0]?.driver.take(row) })
   })
   after(async () => {
-    await changes.close()
+    await Promise.all([changes.close(), room.close()])
     await database.close()
     await fresh.drop()
   })

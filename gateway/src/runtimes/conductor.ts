@@ -7,20 +7,26 @@ import {
   findLive,
   findProfile,
   findRuntimeById,
+  findTenant,
   forgetProfile,
   type NewRuntime,
   OwnerHashTaken,
   type RuntimeRow,
   toDeleting,
   toFailedStillHeld,
+  toPaused,
+  toPending,
+  toResumed,
   toStopping,
   touch,
+  waitForRoom,
 } from '@porthole/db'
 import { AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
 import { Problem, type ProblemCode, problems } from '../problem.ts'
 import type { Changes } from './changes.ts'
-import { type Driver, leaseMs } from './driver.ts'
+import { type Driver, isTurning, leaseMs } from './driver.ts'
 import { place } from './placement.ts'
+import type { Room } from './room.ts'
 
 /** The verbs of a runtime. All are idempotent; all answer within `ms` with the row as it is by then. */
 export type Conductor = {
@@ -31,6 +37,10 @@ export type Conductor = {
   ): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined }>
   /** Starts a stopped, failed or lost runtime again; waits for one on its way. @throws Problem when that fails. */
   start(row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow>
+  /** Freezes a running runtime: its memory is kept, it takes no CPU and does not count as running. @throws Problem */
+  pause(row: RuntimeRow, ms: number): Promise<RuntimeRow>
+  /** Lets a paused runtime go on. @throws Problem `quota-exceeded`, `wrong-state` for one that is not paused */
+  resume(row: RuntimeRow, ms: number): Promise<RuntimeRow>
   /** Removes the container and keeps the profile. */
   stop(row: RuntimeRow, ms: number): Promise<RuntimeRow>
   /** Removes the container, and the profile when asked. */
@@ -42,6 +52,7 @@ type Parts = {
   agents: Agents
   changes: Changes
   driver: Driver
+  room: Pick<Room, 'within'>
   /** The address of a host, by id. */
   hostOf(id: string): Promise<{ id: string; url: string } | undefined>
 }
@@ -59,6 +70,9 @@ export const allowanceHeaders = ({ limit, remaining, resetSeconds }: Allowance):
   'ratelimit-reset': String(resetSeconds),
 })
 
+/** Milliseconds that the end of a wait in line may take to be written. */
+const endOfLineMs = 2500
+
 const isOnItsWay = (row: RuntimeRow) => row.state === 'pending' || row.state === 'starting'
 
 const isProblemCode = (code: string): code is ProblemCode => code in problems
@@ -73,20 +87,67 @@ const failureOf = (row: RuntimeRow): Problem => {
   })
 }
 
-export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts): Conductor => {
+export const createConductor = ({ db, agents, changes, driver, room, hostOf }: Parts): Conductor => {
   /** Waits for the outcome of the start under way. Who does not want to wait is told no outcome, good or bad. */
   const outcome = async (row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow> => {
     if (ms <= 0) return row
     const settled = await changes.until(row.id, now => !isOnItsWay(now), ms, signal)
     if (settled?.state === 'failed') throw failureOf(settled)
+    if (!settled && !signal?.aborted) return endOfLine(row)
     return settled ?? (await findRuntimeById(db, row.id)) ?? row
   }
 
-  /** Puts it on a host and starts it. Undefined: somebody else moved it first. */
-  const begin = async (row: RuntimeRow): Promise<RuntimeRow | undefined> => {
-    const started = await place(db, row, leaseMs)
-    if (started) driver.take(started)
-    return started
+  /** Who has waited in line is told how that ended, not that it is under way: its place ends with its wait. */
+  const endOfLine = async (row: RuntimeRow): Promise<RuntimeRow> => {
+    const now = (await findRuntimeById(db, row.id)) ?? row
+    if (now.state !== 'pending' || now.lineSince === null) return now
+    const ended = await changes.until(row.id, next => next.state !== 'pending', endOfLineMs)
+    if (ended?.state === 'failed') throw failureOf(ended)
+    return ended ?? now
+  }
+
+  /** Puts it on a host and starts it, or in line for room. Undefined: somebody else moved it first. */
+  const begin = async (row: RuntimeRow, ms: number, signal: AbortSignal): Promise<RuntimeRow | undefined> => {
+    const placed = await place(db, row, leaseMs)
+    const begun = placed === 'over-quota' ? await beginAtCap(row, ms, signal) : placed
+    if (begun) driver.take(begun)
+    return begun
+  }
+
+  const beginAtCap = async (row: RuntimeRow, ms: number, signal: AbortSignal) => {
+    const tenant = await findTenant(db, row.tenant)
+    // Who waits in line is `pending`: whichever gateway drives it keeps its place.
+    if (tenant?.atCap === 'queue' && ms > 0) return toPending(db, row, leaseMs, ms)
+    return room.within(
+      row,
+      current => place(db, current, leaseMs),
+      async () => 0,
+      signal,
+    )
+  }
+
+  /** Lets a paused runtime go on. Undefined: look again. */
+  const wake = async (row: RuntimeRow, msLeft: () => number, signal: AbortSignal): Promise<RuntimeRow | undefined> => {
+    const resumed = await room.within(
+      row,
+      current => toResumed(db, current, leaseMs),
+      async () => msLeft(),
+      signal,
+    )
+    if (!resumed) return undefined
+    driver.take(resumed)
+    return settled(resumed, msLeft(), signal)
+  }
+
+  /** Waits until its host has frozen a runtime, or let it go on. Undefined: it was moved. */
+  const settled = async (row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow | undefined> => {
+    const now = await changes.until(row.id, now => !isTurning(now) || now.state !== row.state, ms, signal)
+    if (!now)
+      throw new Problem('host-unreachable', {
+        detail: `its host has not ${row.state === 'paused' ? 'paused' : 'resumed'} it in time`,
+        retryAfterSeconds: 5,
+      })
+    return now.state === row.state ? now : undefined
   }
 
   /** Whether a runtime that should run does. A host that cannot tell is a fault, not a "no". */
@@ -97,6 +158,8 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
       try {
         const facts = await agents.at(host).probe(row.id)
         if (!facts || facts.generation !== row.generation || facts.state === 'exited') return false
+        // Frozen by somebody who had no say: it is to run.
+        if (facts.state === 'paused') await agents.at(host).resume(row.id, { generation: row.generation })
         if (facts.healthy) return true
       } catch (cause) {
         if (!(cause instanceof AgentUnreachable || cause instanceof AgentRefused)) throw cause
@@ -110,9 +173,9 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
   const declareDead = (row: RuntimeRow) =>
     toFailedStillHeld(db, row, { code: 'runtime-failed', detail: 'it ran, but did not answer its health check' })
 
-  const claim = async (wanted: NewRuntime) => {
+  const claim = async (wanted: NewRuntime, ms: number) => {
     try {
-      return await claimOwner(db, wanted, leaseMs)
+      return await claimOwner(db, wanted, leaseMs, ms)
     } catch (error) {
       if (error instanceof CreatesExceeded)
         throw new Problem('rate-limited', {
@@ -130,10 +193,11 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
   const towardsRunning = async (
     row: RuntimeRow,
     msLeft: () => number,
-    signal?: AbortSignal,
+    signal: AbortSignal = new AbortController().signal,
   ): Promise<RuntimeRow | undefined> => {
     switch (row.state) {
       case 'running': {
+        if (isTurning(row)) return settled(row, msLeft(), signal)
         if (await isAlive(row)) {
           await touch(db, row.id)
           return row
@@ -144,10 +208,14 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
       case 'stopped':
       case 'failed':
       case 'lost': {
-        const started = await begin(row)
+        const started = await begin(row, msLeft(), signal)
         return started && outcome(started, msLeft(), signal)
       }
+      case 'paused':
+        return wake(row, msLeft, signal)
       case 'pending':
+        await waitForRoom(db, row, msLeft())
+        return outcome(row, msLeft(), signal)
       case 'starting':
         return outcome(row, msLeft(), signal)
       case 'stopping':
@@ -187,7 +255,7 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
       const deadline = performance.now() + ms
       const msLeft = () => Math.max(0, deadline - performance.now())
       for (let round = 0; round < maxRounds; round++) {
-        const claimed = await claim(wanted)
+        const claimed = await claim(wanted, msLeft())
         if (!claimed) continue
         if (claimed.created) {
           driver.take(claimed.row)
@@ -206,6 +274,43 @@ export const createConductor = ({ db, agents, changes, driver, hostOf }: Parts):
         if (seen.state === 'deleting' || seen.state === 'deleted') throw new Problem('gone')
         const reached = await towardsRunning(seen, () => Math.max(0, deadline - performance.now()), signal)
         if (reached) return reached
+        seen = await findRuntimeById(db, row.id)
+      }
+      throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })
+    },
+
+    pause: async (row, ms) => {
+      const deadline = performance.now() + ms
+      let seen: RuntimeRow | undefined = row
+      for (let round = 0; seen && round < maxRounds; round++) {
+        if (seen.state === 'deleting' || seen.state === 'deleted') throw new Problem('gone')
+        if (seen.state !== 'running' && seen.state !== 'paused')
+          throw new Problem('wrong-state', { detail: `it is ${seen.state}; only a running runtime can be paused` })
+        const paused: RuntimeRow | undefined =
+          seen.state === 'paused' ? seen : await toPaused(db, seen, leaseMs, 'asked')
+        if (paused) {
+          driver.take(paused)
+          const done = await settled(paused, Math.max(0, deadline - performance.now()))
+          // Somebody else has moved it since: it is paused no more because they wanted that, later.
+          return done ?? (await findRuntimeById(db, row.id)) ?? paused
+        }
+        seen = await findRuntimeById(db, row.id)
+      }
+      throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })
+    },
+
+    resume: async (row, ms) => {
+      const deadline = performance.now() + ms
+      const msLeft = () => Math.max(0, deadline - performance.now())
+      let seen: RuntimeRow | undefined = row
+      for (let round = 0; seen && round < maxRounds; round++) {
+        if (seen.state === 'deleting' || seen.state === 'deleted') throw new Problem('gone')
+        if (seen.state !== 'running' && seen.state !== 'paused')
+          throw new Problem('wrong-state', { detail: `it is ${seen.state}; start it instead` })
+        const awake: RuntimeRow | undefined = await (seen.state === 'paused'
+          ? wake(seen, msLeft, new AbortController().signal)
+          : settled(seen, msLeft()))
+        if (awake) return awake
         seen = await findRuntimeById(db, row.id)
       }
       throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })

@@ -7,18 +7,21 @@ import {
   leaseWork,
   type RuntimeError,
   type RuntimeRow,
+  settle,
   takeWork,
   toDeleted,
   toFailedAndFree,
   toFailedStillHeld,
   toRunning,
   toStopped,
+  waitLeft,
 } from '@porthole/db'
 import type { AgentErrorCode, StartCommand } from '@porthole/protocol'
 import type { Logger } from 'pino'
 import { type AgentClient, AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
 import { Problem } from '../problem.ts'
 import { place } from './placement.ts'
+import type { Room } from './room.ts'
 
 /** A row being moved on is its mover's for so long; then any gateway takes it over. */
 export const leaseMs = 15_000
@@ -38,6 +41,7 @@ export type Driver = {
 type Parts = {
   db: Db
   agents: Agents
+  room: Pick<Room, 'within'>
   log: Logger
   /** The command that starts this generation, with its secrets opened. */
   commandFor(row: RuntimeRow): Promise<StartCommand>
@@ -65,12 +69,22 @@ const startErrorCodes: Partial<Record<AgentErrorCode, string>> = {
 /** Refusals after which the agent cannot say that no container is left. */
 const leavesDoubt = (refusal: AgentRefused) => refusal.is('engine-unavailable') || refusal.is('internal')
 
-export const hasWork = (row: RuntimeRow): boolean =>
-  ['pending', 'starting', 'stopping', 'deleting'].includes(row.state) || (row.state === 'failed' && row.reserved)
+/** No container of that generation is there to be frozen. */
+const isGone = (error: Error) =>
+  error instanceof AgentRefused && (error.is('not-found') || error.is('wrong-state') || error.is('stale-generation'))
 
-export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => {
+/** Whether its host has yet to freeze it, or to let it go on. */
+export const isTurning = (row: RuntimeRow): boolean =>
+  (row.state === 'paused' || row.state === 'running') && row.workUntil !== null
+
+export const hasWork = (row: RuntimeRow): boolean =>
+  ['pending', 'starting', 'stopping', 'deleting'].includes(row.state) ||
+  isTurning(row) ||
+  (row.state === 'failed' && row.reserved)
+
+export const createDriver = ({ db, agents, room, log, commandFor }: Parts): Driver => {
   const underWay = new Map<string, Promise<void>>()
-  let closing = false
+  const closing = new AbortController()
 
   const agentOf = async (hostId: string | null): Promise<AgentClient | undefined> => {
     const host = hostId === null ? undefined : await findHost(db, hostId)
@@ -88,10 +102,13 @@ export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => 
 
   const placeIt = async (row: RuntimeRow) => {
     try {
-      return await place(db, row, leaseMs)
+      const attempt = (current: RuntimeRow) => place(db, current, leaseMs)
+      return await room.within(row, attempt, () => waitLeft(db, row.id), closing.signal)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
-      return toFailedAndFree(db, row, { code: error.code, detail: error.message })
+      // One that still holds room on a host holds it until that host says that nothing is left there.
+      const fail = row.reserved ? toFailedStillHeld : toFailedAndFree
+      return fail(db, row, { code: error.code, detail: error.message })
     }
   }
 
@@ -132,6 +149,26 @@ export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => 
     const now = await findRuntimeById(db, row.id)
     if (now?.state !== 'starting' || now.generation !== row.generation) return undefined
     return toFailedStillHeld(db, now, startErrorOf(refusal))
+  }
+
+  /** Has the host freeze a runtime that is paused, or let one go on that runs again. */
+  const turnIt = async (row: RuntimeRow): Promise<RuntimeRow | undefined> => {
+    const agent = await agentOf(row.hostId)
+    if (!agent) return toFailedAndFree(db, row, { code: 'host-unreachable', detail: 'its host was removed' })
+    try {
+      await agent[row.state === 'paused' ? 'pause' : 'resume'](row.id, { generation: row.generation })
+      if (await settle(db, row)) return undefined
+    } catch (error) {
+      if (!(error instanceof AgentRefused || error instanceof AgentUnreachable)) throw error
+      if (isGone(error))
+        return toFailedStillHeld(db, row, { code: 'runtime-failed', detail: 'its container ended while it was paused' })
+      const now = await findRuntimeById(db, row.id)
+      if (now?.state === row.state && now.generation === row.generation) return putOff(row, error)
+    }
+    // Moved meanwhile: what was just sent may have come after what the newer move sent. That is said again.
+    const now = await findRuntimeById(db, row.id)
+    const isTurned = now?.generation === row.generation && (now.state === 'paused' || now.state === 'running')
+    return isTurned ? turnIt(now) : undefined
   }
 
   const stopIt = async (row: RuntimeRow) => {
@@ -180,6 +217,7 @@ export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => 
     if (row.state === 'starting') return startIt(row)
     if (row.state === 'stopping') return stopIt(row)
     if (row.state === 'deleting') return deleteIt(row)
+    if (isTurning(row)) return turnIt(row)
     return row.state === 'failed' && row.reserved ? cleanUp(row) : undefined
   }
 
@@ -190,7 +228,7 @@ export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => 
       if (current) leaseWork(db, current, leaseMs).catch(() => {})
     }, leaseMs / 3)
     try {
-      while (current && !closing) current = await stepOf(current)
+      while (current && !closing.signal.aborted) current = await stepOf(current)
     } catch (error) {
       log.error({ err: error, runtime: row.id, state: current?.state }, 'runtime could not be moved on')
     } finally {
@@ -201,7 +239,7 @@ export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => 
   const take = (row: RuntimeRow) => {
     // By state too: a deletion does not wait for the start that it cuts short.
     const key = `${row.id} ${row.generation} ${row.state}`
-    if (closing || underWay.has(key) || !hasWork(row)) return
+    if (closing.signal.aborted || underWay.has(key) || !hasWork(row)) return
     underWay.set(
       key,
       run(row).finally(() => underWay.delete(key)),
@@ -229,7 +267,7 @@ export const createDriver = ({ db, agents, log, commandFor }: Parts): Driver => 
   return {
     take,
     close: async ms => {
-      closing = true
+      closing.abort()
       clearInterval(timer)
       await Promise.race([Promise.all([sweeping, ...underWay.values()]), pause(ms)])
     },

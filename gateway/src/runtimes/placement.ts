@@ -38,10 +38,15 @@ const homeOf = async (db: Db, row: RuntimeRow): Promise<string | undefined> =>
 /**
  * Chooses a host and starts a new generation there, its capacity reserved.
  *
- * @returns the row in `starting`; undefined when somebody else moved the runtime meanwhile
+ * @returns the row in `starting`; `'over-quota'` when its tenant has no room; undefined when somebody else moved the
+ *   runtime meanwhile
  * @throws Problem `no-capacity` (with each host's reason), `profile-unavailable`
  */
-export const place = async (db: Db, row: RuntimeRow, leaseMs: number): Promise<RuntimeRow | undefined> => {
+export const place = async (
+  db: Db,
+  row: RuntimeRow,
+  leaseMs: number,
+): Promise<RuntimeRow | 'over-quota' | undefined> => {
   const home = await homeOf(db, row)
   const found = home === undefined ? await listHosts(db, { limit: maxHosts }) : [await findHost(db, home)]
   const hosts = found.filter(host => host !== undefined)
@@ -51,11 +56,6 @@ export const place = async (db: Db, row: RuntimeRow, leaseMs: number): Promise<R
     const holdsIt = row.reserved && row.hostId === host.id
     const reason = holdsIt ? undefined : whyNot(host, row)
     const started = reason === undefined ? await startOn(db, row, host.id, leaseMs) : 'full'
-    if (started === 'over-quota')
-      throw new Problem('quota-exceeded', {
-        detail: 'stop or delete a runtime, or ask the operator for a larger quota',
-        retryAfterSeconds: 5,
-      })
     if (started !== 'full') return started
     reasons.set(host.name, reason ?? 'its last room went to another runtime')
   }

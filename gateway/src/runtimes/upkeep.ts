@@ -1,4 +1,4 @@
-import { type Db, dropExpired } from '@porthole/db'
+import { type Db, dropExpired, loseRuntimesOfRemoved } from '@porthole/db'
 import type { Logger } from 'pino'
 import type { Issuer } from '../tokens/issuer.ts'
 
@@ -8,6 +8,8 @@ const everyMs = 60_000
 export const startUpkeep = (db: Db, issuer: Issuer, log: Logger): { stop(): void } => {
   const timer = setInterval(() => {
     dropExpired(db).catch(error => log.warn({ err: error }, 'expired rows could not be removed'))
+    // What a gateway left undone that died while it removed a host.
+    loseRuntimesOfRemoved(db).catch(error => log.warn({ err: error }, 'runtimes of removed hosts could not be ended'))
     issuer
       .rotate()
       .then(isNew => isNew && log.info('next signing key published'))

@@ -1,0 +1,131 @@
+import {
+  type Database,
+  findOldestRunning,
+  findTenant,
+  leaveLine,
+  overQuota,
+  type RuntimeRow,
+  roomChannel,
+  standInLine,
+  toPaused,
+} from '@porthole/db'
+import { Problem } from '../problem.ts'
+import { type Bell, createBell } from './bell.ts'
+
+/** What becomes of a runtime for which its tenant's quota has no room (`reject`, `queue`, `pause-oldest`). */
+export type Room = {
+  /**
+   * Tries until there is room, as the tenant's policy says: not again; in line for as long as there is time; or having
+   * paused the runtime that was used longest ago.
+   *
+   * @param attempt asked with the row as it is by then
+   * @param msLeft milliseconds that this runtime still waits
+   * @returns what the attempt gave; undefined when the runtime was moved by somebody else, or `signal` was aborted
+   * @throws Problem `quota-exceeded`
+   */
+  within<T>(
+    row: RuntimeRow,
+    attempt: (row: RuntimeRow) => Promise<T | 'over-quota'>,
+    msLeft: () => Promise<number>,
+    signal: AbortSignal,
+  ): Promise<T | undefined>
+  close(): Promise<void>
+}
+
+type Parts = {
+  database: Pick<Database, 'db' | 'listen'>
+  leaseMs: number
+  /** Has the host carry a pause out. */
+  carryOut(paused: RuntimeRow): void
+}
+
+/** A look a second makes up for hints that were lost, and keeps the place in line. */
+const pollMs = 1000
+/** Times that room is tried for anew, should others take it each time. */
+const maxRounds = 5
+
+const refusal = (why: string) =>
+  new Problem('quota-exceeded', {
+    detail: `${why}: stop, pause or delete a runtime, or ask the operator for a larger quota`,
+    retryAfterSeconds: 5,
+  })
+
+export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: Parts): Promise<Room> => {
+  const bell: Bell = createBell()
+  const { unlisten } = await listen(roomChannel, bell.ring, bell.ringAll)
+
+  /** Why there is no room, and whether a pause would make some. */
+  const lookAt = async (row: RuntimeRow) => {
+    const tenant = await findTenant(db, row.tenant)
+    if (!tenant || tenant.suspendedAt) throw new Problem('tenant-suspended')
+    // A paused runtime holds its memory and CPU already.
+    const need = row.reserved ? { memoryBytes: 0, cpuMillis: 0 } : needOf(row)
+    const over = overQuota(tenant, need)
+    const why = over.map(one => one.why).join('; ')
+    return {
+      policy: tenant.atCap,
+      why: why || 'others are before it',
+      isFull: over.length > 0,
+      wouldPauseHelp: over.every(({ what }) => what === 'runtimes'),
+    }
+  }
+
+  const pauseOldest = async (row: RuntimeRow): Promise<boolean> => {
+    const oldest = await findOldestRunning(db, row)
+    if (!oldest) return false
+    const paused = await toPaused(db, oldest, leaseMs, 'made room for another runtime')
+    if (paused) carryOut(paused)
+    // Moved by somebody else meanwhile: there may be room by now.
+    return true
+  }
+
+  /** @returns the row with its place, having waited for a hint or a second; undefined when it was moved */
+  const waitInLine = async (row: RuntimeRow, why: string, msLeft: () => Promise<number>, signal: AbortSignal) => {
+    const left = await msLeft()
+    if (left <= 0)
+      throw refusal(row.lineSince === null ? why : `${why}, and it has waited in line as long as it was to`)
+    // Listening starts before the place is taken, so that room that comes in between is heard of.
+    const { heard, leave } = bell.listen(row.tenant, Math.min(pollMs, left), signal)
+    try {
+      const placed = await standInLine(db, row)
+      if (placed === 'full') throw refusal(`${why}, and the line is as long as it may be`)
+      if (placed) await heard
+      return placed
+    } finally {
+      leave()
+    }
+  }
+
+  return {
+    within: async (row, attempt, msLeft, signal) => {
+      let current = row
+      let rounds = 0
+      try {
+        while (!signal.aborted) {
+          const result = await attempt(current)
+          if (result !== 'over-quota') return result
+          const { policy, why, isFull, wouldPauseHelp } = await lookAt(current)
+          if (policy === 'queue') {
+            const placed = await waitInLine(current, why, msLeft, signal)
+            if (!placed) return undefined
+            current = placed
+            continue
+          }
+          // Room that has come since is tried for again, and so is room that others take each time: so often.
+          const mayTryAgain = !isFull || (policy === 'pause-oldest' && wouldPauseHelp && (await pauseOldest(current)))
+          if (!mayTryAgain || ++rounds > maxRounds) throw refusal(why)
+        }
+        return undefined
+      } finally {
+        // Whoever is behind in line looks now. One that is only handed over to another gateway keeps its place.
+        if (current.lineSince !== null && !signal.aborted) await leaveLine(db, current)
+      }
+    },
+    close: unlisten,
+  }
+}
+
+const needOf = ({ needMemoryBytes, needCpuMillis }: RuntimeRow) => ({
+  memoryBytes: needMemoryBytes,
+  cpuMillis: needCpuMillis,
+})

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict'
+import { type Database, findHost } from '@porthole/db'
+import { type AgentErrorCode, agentErrors, type RuntimeFacts } from '@porthole/protocol'
+import type { Logger } from 'pino'
+import { AgentRefused, type Agents } from '../agents/client.ts'
+import { Problem } from '../problem.ts'
+import type { Changes } from './changes.ts'
+import { type Conductor, createConductor } from './conductor.ts'
+import { createDriver, type Driver } from './driver.ts'
+import type { Room } from './room.ts'
+
+export const refusal = (code: AgentErrorCode, more: object = {}) =>
+  new AgentRefused({ type: `urn:x:${code}`, title: agentErrors[code][1], status: agentErrors[code][0], code, ...more })
+
+/** A host whose containers are a map, and whose answers a test can change. The real one is in the flow tests. */
+export const fakeHost = () => {
+  const containers = new Map<string, RuntimeFacts>()
+  const calls: string[] = []
+  const script = {
+    start: async () => {},
+    remove: async () => {},
+    stop: async () => {},
+    probe: async () => {},
+    turn: async (_to: 'paused' | 'running') => {},
+  }
+  const turn = (to: 'paused' | 'running') => async (id: string) => {
+    calls.push(to === 'paused' ? 'pause' : 'resume')
+    await script.turn(to)
+    const facts = containers.get(id)
+    if (!facts) throw refusal('not-found')
+    containers.set(id, { ...facts, state: to })
+  }
+  const agents: Agents = {
+    at: () => ({
+      start: async (id, { generation, ownerHash }) => {
+        calls.push(`start ${generation}`)
+        await script.start()
+        containers.set(id, { id, generation, ownerHash, state: 'running', healthy: true })
+        return { id, generation, ownerHash, state: 'running' }
+      },
+      stop: async id => {
+        calls.push('stop')
+        await script.stop()
+        containers.delete(id)
+      },
+      pause: turn('paused'),
+      resume: turn('running'),
+      remove: async (id, { removeVolume }) => {
+        calls.push(removeVolume ? 'remove with volume' : 'remove')
+        await script.remove()
+        containers.delete(id)
+      },
+      probe: async id => {
+        await script.probe()
+        return containers.get(id)
+      },
+    }),
+  }
+  return { agents, containers, calls, script }
+}
+
+/** Whether what was thrown is the problem of that code. */
+export const codeOf = (code: string) => (error: unknown) => {
+  assert(error instanceof Problem, String(error))
+  assert.equal(error.code, code)
+  return true
+}
+
+export type TestGateway = Conductor & { driver: Driver }
+
+/** What moves runtimes in one gateway, over a fake host. */
+export const testGateway = ({
+  database: { db },
+  changes,
+  room,
+  host,
+  log,
+}: {
+  database: Pick<Database, 'db'>
+  changes: Changes
+  /** Asked for late: a room tells a driver, and a driver asks a room. */
+  room: () => Room
+  host: ReturnType<typeof fakeHost>
+  log: Logger
+}): TestGateway => {
+  const within: Room['within'] = (...args) => room().within(...args)
+  const driver = createDriver({
+    db,
+    agents: host.agents,
+    room: { within },
+    log,
+    commandFor: async row => ({
+      generation: row.generation,
+      tenant: row.tenant,
+      ownerHash: row.ownerHash,
+      recipe: {} as never,
+      env: {},
+      deadlineMs: 1000,
+    }),
+  })
+  const conductor = createConductor({
+    db,
+    agents: host.agents,
+    changes,
+    driver,
+    room: { within },
+    hostOf: id => findHost(db, id),
+  })
+  return { ...conductor, driver }
+}
