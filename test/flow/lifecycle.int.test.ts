@@ -181,6 +181,28 @@ describe('the life of a runtime', { concurrency: false }, () => {
     await remove(stack, runtime.id, '?profile=delete')
   })
 
+  it('a paused browser is frozen with its pages, says so, and goes on when somebody connects', async () => {
+    const runtime = await ensure(stack, { userId: 'icy' })
+    await withBrowser(runtime, async browser => {
+      const page = await browser.contexts()[0]?.newPage()
+      await page?.evaluate('window.kept = 41')
+      const cut = new Promise(resolve => browser.once('disconnected', resolve))
+      const paused = await stack.call('POST', `/v1/runtimes/${runtime.id}/pause`)
+      assert.deepEqual([paused.status, ((await paused.json()) as Runtime).state], [200, 'paused'])
+      const container = stack.docker.getContainer(containerName(runtime.ownerHash))
+      assert.equal((await container.inspect()).State.Paused, true)
+      await cut
+    })
+    await withBrowser(runtime, async browser => {
+      const pages = browser.contexts()[0]?.pages() ?? []
+      const kept = await Promise.all(pages.map(page => page.evaluate('window.kept')))
+      assert(kept.includes(41), 'the page is not as it was')
+    })
+    const now = await get(runtime.id)
+    assert.deepEqual([now.state, now.generation], ['running', 1])
+    await remove(stack, runtime.id)
+  })
+
   it('a container that dies is noticed, and its owner gets a new one', async () => {
     const runtime = await ensure(stack, { userId: 'victim' })
     await stack.docker.getContainer(containerName(runtime.ownerHash)).kill()
