@@ -4,7 +4,23 @@ import type { Door } from './access.ts'
 /** Where an edge request goes: through which door, to whose runtime, and what is left of its path and query. */
 export type EdgeRoute = { door: Door; ownerHash: OwnerHash; rest: string }
 
-const shape = /^\/(view|cdp|rpc)\/([0-9a-f]{16})((?:[/?].*)?)$/s
+/** Every door, and the paths behind it where a WebSocket may open; `*` is one character or more. */
+export const socketPaths: Readonly<Record<Door, readonly string[]>> = {
+  view: ['/websockify'],
+  cdp: ['', '/', '/devtools/*'],
+  rpc: ['/*'],
+}
+
+/** The original's address of a tenant's shared view (PARITY B19). */
+export const sharedSocketPath = '/websockify'
+
+/** Whether a WebSocket may open at a path behind a door. */
+export const takesSocket = (door: Door, path: string): boolean =>
+  socketPaths[door].some(known =>
+    known.endsWith('*') ? path.length >= known.length && path.startsWith(known.slice(0, -1)) : path === known,
+  )
+
+const shape = new RegExp(`^/(${Object.keys(socketPaths).join('|')})/([0-9a-f]{16})((?:[/?].*)?)$`, 's')
 /** Dot segments, encoded or not: a path that means another one somewhere down the line. */
 const dotSegment = /(^|\/)(\.|%2e){1,2}(\/|\?|$)/i
 

@@ -6,7 +6,7 @@ import { admit, type House } from '../house.ts'
 import { Problem, problemOf } from '../problem.ts'
 import { authorize, checkOrigin, type Door, sharedHashOf, type Visit } from './access.ts'
 import { relayProblem } from './relay-problem.ts'
-import { type EdgeRoute, parseEdgeTarget } from './route.ts'
+import { type EdgeRoute, parseEdgeTarget, sharedSocketPath, takesSocket } from './route.ts'
 import { targetOf } from './target.ts'
 
 /** Milliseconds of silence both ways after which a spliced socket counts as dead; pings count as traffic. */
@@ -14,18 +14,10 @@ const idleTimeoutMs = 2 * 3600 * 1000
 
 /** The path inside the container that a socket is for; undefined: no socket lives there. */
 const innerPath = ({ door, rest }: EdgeRoute): string | undefined => {
-  const at = rest.indexOf('?')
-  const path = at < 0 ? rest : rest.slice(0, at)
-  switch (door) {
-    case 'view':
-      // The query is the page's (noVNC adds none): not for the container.
-      return path === '/websockify' ? '/websockify' : undefined
-    case 'cdp':
-      if (path === '' || path === '/') return '/'
-      return path.startsWith('/devtools/') ? path : undefined
-    case 'rpc':
-      return path.length > 1 ? rest : undefined
-  }
+  const path = rest.split('?', 1)[0] ?? ''
+  if (!takesSocket(door, path)) return undefined
+  // Only an RPC's query is for the container: noVNC adds none, and DevTools takes none.
+  return door === 'rpc' ? rest : path || '/'
 }
 
 const portOf: Record<Door, string> = { view: 'view', cdp: 'cdp', rpc: 'rpc' }
@@ -34,12 +26,12 @@ type Handler = (req: http.IncomingMessage, socket: Duplex, head: Buffer) => void
 
 /** WebSockets of the edge: authorised, then spliced to the runtime's own socket. Never rejects. */
 export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
-  /** Whose runtime a target names. `/websockify` is the original's address of the shared one (PARITY B19). */
+  /** Whose runtime a target names. */
   const routeOf = async (req: http.IncomingMessage): Promise<EdgeRoute> => {
     const target = req.url ?? ''
     const route = parseEdgeTarget(target)
     if (route) return route
-    if (target !== '/websockify') throw new Problem('not-found')
+    if (target !== sharedSocketPath) throw new Problem('not-found')
     const caller = await admit(house, req.headers.authorization, 'runtimes:connect')
     return { door: 'view', ownerHash: sharedHashOf(caller.tenant), rest: '/websockify' }
   }

@@ -74,13 +74,15 @@ export const viewRoutes = (house: House) => {
 
   const exchange = async (c: Context<AppEnv>, ownerHash: OwnerHash, token: string) => {
     const ticket = await takeTicket(house.database.db, token, ownerHash)
-    if (!ticket) {
+    const expiresAt = (ticket?.goodUntil.getTime() ?? 0) / 1000
+    // A ticket of somebody who was shut out since is none.
+    if (!ticket || !house.doorman.isWelcome({ ...ticket, tokenId: ticket.tokenId ?? undefined, expiresAt })) {
       if (wantsPage(c.req.header('accept'))) return askToSignIn('used')
       throw new Problem('unauthorized', { detail: 'the ticket was used before, has expired, or never was' })
     }
-    const { tenant, access, subject, tokenId, goodUntil } = ticket
+    const { tenant, access, subject, tokenId } = ticket
     const pass = { tenant, ownerHash, access, subject, tokenId: tokenId ?? undefined }
-    await givePass(c, pass, secondsLeft({ expiresAt: goodUntil.getTime() / 1000 }))
+    await givePass(c, pass, secondsLeft({ expiresAt }))
     house.audit.record({
       tenant,
       subject,

@@ -4,7 +4,7 @@ import { ulid } from 'ulid'
 import type { House } from '../house.ts'
 import { type Mode, modes } from '../identity/owner.ts'
 import { Problem } from '../problem.ts'
-import { mintToken, scopes, tenantSlug } from '../tokens/caller.ts'
+import { isOperator, mintToken, scopes, tenantSlug } from '../tokens/caller.ts'
 import { maxTokenSeconds } from '../tokens/issuer.ts'
 import { bearer, createRouter, guard, jsonAnswer, problemAnswers } from './openapi.ts'
 import { limit, pageOf, plainText } from './schemas.ts'
@@ -77,10 +77,9 @@ export const tokenRoutes = (house: House) => {
     async c => {
       const caller = c.get('guest')
       const body = c.req.valid('json')
-      const isOperator = caller.scopes.has('tenants:admin')
       for (const wanted of body.scopes)
         if (!caller.scopes.has(wanted)) throw refuse('scopes', `the token itself lacks the scope ${wanted}`)
-      if (body.tenant !== undefined && body.tenant !== caller.tenant && !isOperator)
+      if (body.tenant !== undefined && body.tenant !== caller.tenant && !isOperator(caller))
         throw refuse('tenant', 'only an operator mints tokens for another tenant')
       const asked =
         body.owner === undefined
@@ -93,7 +92,7 @@ export const tokenRoutes = (house: House) => {
 
       const left = Math.floor(caller.expiresAt - house.now() / 1000)
       // An operator's tokens for a tenant are that tenant's: they do not end with the operator's own.
-      const isOwnChild = !isOperator
+      const isOwnChild = !isOperator(caller)
       const seconds = isOwnChild ? Math.max(1, Math.min(body.ttl, left)) : body.ttl
       const row = await addToken(
         db,
@@ -160,7 +159,7 @@ export const tokenRoutes = (house: House) => {
       const caller = c.get('guest')
       const { tenant = caller.tenant } = c.req.valid('query')
       // Another tenant's token answers as one that does not exist.
-      if (tenant !== caller.tenant && !caller.scopes.has('tenants:admin')) throw new Problem('not-found')
+      if (tenant !== caller.tenant && !isOperator(caller)) throw new Problem('not-found')
       const revoked = await revokeToken(db, tenant, caller.owner, c.req.valid('param').id)
       if (!revoked) throw new Problem('not-found')
       return c.body(null, 204)

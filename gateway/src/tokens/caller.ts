@@ -150,8 +150,13 @@ export const tokenFrom = (authorization: string | undefined): string => {
 /** A lookup of keys that failed says nothing about the token. */
 const isDatabaseFault = (error: unknown): boolean => error instanceof Error && !('claim' in error) && 'query' in error
 
+/** Whether a token may act on other tenants. One that is bound to an owner never may. */
+export const isOperator = ({ scopes, owner }: Caller): boolean => scopes.has('tenants:admin') && owner === undefined
+
 /** @throws Problem `insufficient-scope` */
 export const demand = (caller: Caller, scope: Scope): void => {
+  if (caller.owner && operatorScopes.includes(scope))
+    throw new Problem('insufficient-scope', { detail: 'the token is good for one owner only', members: { scope } })
   if (!caller.scopes.has(scope))
     throw new Problem('insufficient-scope', { detail: `the token lacks the scope ${scope}`, members: { scope } })
 }
