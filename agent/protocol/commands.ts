@@ -48,6 +48,8 @@ export const recipe = z.strictObject({
   shmBytes: z.number().int().positive(),
   memoryBytes: z.number().int().positive(),
   cpus: z.number().positive(),
+  /** GPUs of the host that are its own. */
+  gpus: z.number().int().min(0).max(64).optional(),
   pids: z.number().int().positive(),
   /** `browser`: Docker's default plus user namespaces, for Chromium's own sandbox. */
   seccomp: z.enum(['default', 'browser']),

@@ -24,6 +24,7 @@ export const agentErrors = {
   'name-taken': [409, 'A container or volume of that name belongs to somebody else'],
   'runtime-exited': [502, 'The container ended before it was ready'],
   'port-unreachable': [502, 'The runtime does not answer on that port'],
+  'no-room': [503, 'This host has no room for another runtime'],
   busy: [503, 'Too many commands are waiting on this host'],
   'keys-unavailable': [503, "The gateway's public keys could not be read to check the token"],
   'engine-unavailable': [503, 'The Docker engine does not answer'],

@@ -68,6 +68,7 @@ export const containerRequest = (
     shmBytes: recipe.shmBytes,
     memoryBytes: recipe.memoryBytes,
     cpus: recipe.cpus,
+    ...(recipe.gpus ? { gpus: recipe.gpus } : {}),
     pids: recipe.pids,
     seccomp: recipe.seccomp === 'default' ? 'default' : { profile: browserProfile },
     publish: reach === 'published' ? [...new Set(Object.values(recipe.ports))] : [],

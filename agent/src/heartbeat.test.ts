@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { heartbeat, heartbeatAudience, type RuntimeFacts } from '@porthole/protocol'
+import { type Heartbeat, heartbeat, heartbeatAudience, type RuntimeFacts } from '@porthole/protocol'
 import { generateKeyPair, jwtVerify } from 'jose'
 import { EngineUnavailable } from './engine/errors.ts'
 import { fakeEngine } from './engine/fake.ts'
@@ -9,7 +9,7 @@ import { createInventory } from './inventory.ts'
 import { hostId, image, ownerHash, runtime, silent } from './testing/orders.ts'
 
 const facts: RuntimeFacts = { id: runtime, generation: 1, ownerHash, state: 'running' }
-const config = { slots: 7, memoryReserveBytes: 2 ** 30 }
+const config = { slots: 7, gpus: 0, labels: {}, memoryReserveBytes: 2 ** 30 }
 const accepted = (nextMs: number) => Response.json({ nextMs })
 
 const inventoryOf = (isDown: () => boolean, now = () => 0) =>
@@ -20,6 +20,7 @@ const inventoryOf = (isDown: () => boolean, now = () => 0) =>
       return [facts]
     },
     config,
+    free: async () => 5 * 2 ** 30,
     log: silent,
     now,
   })
@@ -28,6 +29,7 @@ test('a host tells its capacity without the reserve, its images and every runtim
   const told = heartbeat.parse(await inventoryOf(() => false).take())
   assert.deepEqual(told.capacity, { memoryBytes: 7 * 2 ** 30, cpuMillis: 2000, slots: 7, gpus: 0 })
   assert.deepEqual(told.images, [image])
+  assert.equal(told.diskFreeBytes, 5 * 2 ** 30)
   assert.deepEqual(told.runtimes, [facts])
   assert.equal(told.engineVersion, 'fake')
 })
@@ -109,4 +111,41 @@ test('a failing gateway is logged once, tried again, and a nudge brings the next
   assert.equal(lines[0], 'ECONNREFUSED')
   assert.match(lines[1] ?? '', /does not know this host/)
   assert.equal(lines[2], 'well again')
+})
+
+test('runtimes are told in full when they have changed, and by their revision when not', async () => {
+  const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519' })
+  const stop = new AbortController()
+  const bodies: Heartbeat[] = []
+  const answers: unknown[] = []
+  let list = [facts]
+  const heartbeats = createHeartbeats({
+    gatewayUrl: 'http://gateway',
+    hostId,
+    privateKey,
+    inventory: createInventory({
+      engine: fakeEngine({ images: [image] }),
+      list: async () => list,
+      config,
+      log: silent,
+    }),
+    onAnswer: async ({ remove, unknown }) => void answers.push({ remove, unknown }),
+    log: silent,
+    fetch: async (_url, init) => {
+      bodies.push(heartbeat.parse(JSON.parse(String(init?.body))))
+      if (bodies.length === 2) list = [{ ...facts, generation: 2 }]
+      // The one with the change is not accepted: it has to come in full again.
+      if (bodies.length === 3) return new Response(null, { status: 503 })
+      if (bodies.length === 5) stop.abort()
+      setImmediate(heartbeats.nudge)
+      return Response.json({ nextMs: 1, remove: [{ id: runtime, generation: 1 }] })
+    },
+  })
+  await heartbeats.run(stop.signal)
+  assert.deepEqual(
+    bodies.map(({ runtimes }) => runtimes?.[0]?.generation),
+    [1, undefined, 2, 2, undefined],
+  )
+  assert.equal(bodies[1]?.revision, bodies[0]?.revision)
+  assert.deepEqual(answers, Array(2).fill({ remove: [{ id: runtime, generation: 1 }], unknown: undefined }))
 })

@@ -1,6 +1,14 @@
+import { createHash } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { heartbeatAnswer, heartbeatAudience, heartbeatPath, maxLifetimeSeconds } from '@porthole/protocol'
+import {
+  type Heartbeat,
+  type HeartbeatAnswer,
+  heartbeatAnswer,
+  heartbeatAudience,
+  heartbeatPath,
+  maxLifetimeSeconds,
+} from '@porthole/protocol'
 import { type CryptoKey, SignJWT } from 'jose'
 import type { Logger } from 'pino'
 import type { Inventory } from './inventory.ts'
@@ -9,6 +17,8 @@ import type { Inventory } from './inventory.ts'
 const usualMs = 5000
 const retryMs = 2000
 const tryMs = 5000
+/** Everything is told anew this often, changed or not. */
+const fullMs = 30_000
 const soonestMs = 200
 const latestMs = 60_000
 
@@ -25,6 +35,8 @@ export const createHeartbeats = (deps: {
   hostId: string
   privateKey: CryptoKey
   inventory: Inventory
+  /** Told of every answer to a full heartbeat. */
+  onAnswer?: (answer: HeartbeatAnswer) => Promise<void>
   log: Logger
   fetch?: typeof fetch
   /** 0 to 1. */
@@ -35,8 +47,22 @@ export const createHeartbeats = (deps: {
   const random = deps.random ?? Math.random
   const nudges = new EventEmitter<{ nudge: [] }>()
   let failure: string | undefined
+  let removing: Promise<void> | undefined
+
+  /** What the gateway has accepted in full, and when. */
+  let accepted: { revision: string; at: number } | undefined
+
+  /** In full when something has changed, and now and then: what should be may have changed too. */
+  const shortened = (told: Heartbeat): { said: Heartbeat; revision: string | undefined } => {
+    if (!told.runtimes) return { said: told, revision: undefined }
+    const revision = createHash('sha256').update(JSON.stringify(told.runtimes)).digest('base64url')
+    const { runtimes: _, ...rest } = told
+    const isKnown = accepted?.revision === revision && performance.now() - accepted.at < fullMs
+    return isKnown ? { said: { ...rest, revision }, revision: undefined } : { said: { ...told, revision }, revision }
+  }
 
   const beat = async (signal: AbortSignal): Promise<number> => {
+    const { said, revision } = shortened(await inventory.take())
     const token = await new SignJWT()
       .setProtectedHeader({ alg: 'EdDSA' })
       .setIssuer(hostId)
@@ -47,7 +73,7 @@ export const createHeartbeats = (deps: {
     const answer = await send(`${gatewayUrl}${heartbeatPath(hostId)}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
-      body: JSON.stringify(await inventory.take()),
+      body: JSON.stringify(said),
       redirect: 'error',
       signal: AbortSignal.any([signal, AbortSignal.timeout(tryMs)]),
     })
@@ -55,7 +81,19 @@ export const createHeartbeats = (deps: {
       await answer.body?.cancel()
       throw new Error(refusal(answer.status))
     }
-    return heartbeatAnswer.parse(await answer.json()).nextMs
+    const parsed = heartbeatAnswer.parse(await answer.json())
+    if (revision !== undefined) {
+      accepted = { revision, at: performance.now() }
+      // Not waited for: a container that is slow to stop must not make the host look silent.
+      if (!removing)
+        removing = deps
+          .onAnswer?.(parsed)
+          .catch(err => log.warn({ err }, 'answer to a heartbeat could not be carried out'))
+          .finally(() => {
+            removing = undefined
+          })
+    }
+    return parsed.nextMs
   }
 
   /** Milliseconds until the next one. */

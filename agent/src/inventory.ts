@@ -1,6 +1,7 @@
 import { cpus, loadavg, totalmem } from 'node:os'
 import type { Heartbeat, RuntimeFacts } from '@porthole/protocol'
 import type { Logger } from 'pino'
+import { type FreeBytes, freeBytes } from './admission.ts'
 import type { Config } from './config.ts'
 import type { Engine, EngineInfo } from './engine/engine.ts'
 
@@ -19,11 +20,13 @@ type EngineFacts = { info: EngineInfo; images: string[]; readAt: number }
 export const createInventory = (deps: {
   engine: Pick<Engine, 'info' | 'images'>
   list: () => Promise<RuntimeFacts[]>
-  config: Pick<Config, 'slots' | 'memoryReserveBytes'>
+  config: Pick<Config, 'slots' | 'gpus' | 'labels' | 'memoryReserveBytes'>
+  free?: FreeBytes
   log: Logger
   now?: () => number
 }): Inventory => {
   const { engine, config, log } = deps
+  const free = deps.free ?? freeBytes
   const now = deps.now ?? (() => performance.now())
   let known: EngineFacts | undefined
   let isReadable = true
@@ -53,17 +56,19 @@ export const createInventory = (deps: {
     take: async (): Promise<Heartbeat> => {
       const runtimes = await read()
       const info = known?.info
+      const diskFreeBytes = info && (await free(info.rootDir))
       return {
         capacity: {
           memoryBytes: Math.max(0, (info?.memoryBytes ?? totalmem()) - config.memoryReserveBytes),
           cpuMillis: (info?.cpus ?? cpus().length) * 1000,
           slots: config.slots,
-          gpus: 0,
+          gpus: config.gpus,
         },
         load: loadavg()[0] ?? 0,
         engineVersion: info?.version ?? 'unknown',
         images: known?.images.slice(0, maxImages) ?? [],
-        labels: labelsOf(info),
+        labels: { ...labelsOf(info), ...config.labels },
+        ...(diskFreeBytes === undefined ? {} : { diskFreeBytes }),
         runtimes,
       }
     },

@@ -4,17 +4,19 @@ import http from 'node:http'
 import { after, test } from 'node:test'
 import type { Recipe } from '@porthole/protocol'
 import Docker from 'dockerode'
+import { agentTestLog } from '../../test/kit/logs.ts'
 import { createAddresses } from './addresses.ts'
 import { dockerEngine } from './engine/docker.ts'
 import { httpProbe } from './health.ts'
 import { AgentError } from './problems.ts'
 import { createRuntimes } from './runtimes.ts'
 import { realEngine } from './testing/config.ts'
-import { perlServer, recipe, silent, defaults as someDefaults, startCommand } from './testing/orders.ts'
+import { perlServer, recipe, defaults as someDefaults, startCommand } from './testing/orders.ts'
 
 const { address, image } = await realEngine()
 const engine = dockerEngine(address)
 const docker = new Docker(address)
+const log = agentTestLog('agent')
 const run = randomBytes(4).toString('hex')
 const hostId = `host_test_${run}`
 const browserImage = 'browser-use-browser-runtime:latest'
@@ -28,7 +30,7 @@ const defaults = {
   volumePrefix: `porthole-test-${run}-v-`,
 }
 const newHost = () =>
-  createRuntimes({ engine, probe: httpProbe(), hostId, defaults, reach: 'bridge', startsAtOnce: 2, log: silent })
+  createRuntimes({ engine, probe: httpProbe(), hostId, defaults, reach: 'bridge', startsAtOnce: 2, log })
 const runtimes = newHost()
 
 let made = 0
@@ -140,7 +142,7 @@ test('a program that is not in the image is refused by the engine and leaves not
 test('an address is known without asking until its container ends', { timeout: 60_000 }, async t => {
   const { id, ownerHash } = next()
   const stop = new AbortController()
-  const addresses = createAddresses({ engine, hostId, reach: 'bridge', log: silent })
+  const addresses = createAddresses({ engine, hostId, reach: 'bridge', log })
   const ended = Promise.withResolvers<void>()
   const following = addresses.follow(stop.signal, ended.resolve)
   t.after(async () => {
@@ -165,7 +167,7 @@ test('our browser runs confined, with its own sandbox on', { skip: !hasBrowser, 
   const { id, ownerHash } = next()
   const browser = recipe({ image: browserImage, tmpfs: { '/tmp': 2 ** 28, '/run': 2 ** 26 }, stopSeconds: 15 })
   await runtimes.start(id, startCommand({ ownerHash, recipe: browser, deadlineMs: 60_000 }))
-  const addresses = createAddresses({ engine, hostId, reach: 'bridge', log: silent })
+  const addresses = createAddresses({ engine, hostId, reach: 'bridge', log })
   const { origins, key = '' } = await addresses.find(id)
   const origin = origins.cdp ?? assert.fail('no DevTools')
   const version = await new Promise<string>((resolve, reject) => {

@@ -440,3 +440,29 @@ test('a paused runtime can be stopped', async () => {
   await runtimes.stop(runtime, { generation: 1 })
   assert.deepEqual(await engine.list({}), [])
 })
+
+test('a discard takes the container of just that generation, and its volume stays', async () => {
+  const { engine, runtimes } = host()
+  await runtimes.start(runtime, startCommand({ generation: 2 }))
+  assert.equal(await runtimes.discard(runtime, 1), false)
+  assert.equal((await engine.list({})).length, 1)
+  assert.equal(await runtimes.discard(runtime, 2), true)
+  assert.deepEqual(await engine.list({}), [])
+  assert(engine.volumes.has(volume))
+})
+
+test('a discard leaves alone what is starting', async () => {
+  const asked = Promise.withResolvers<void>()
+  const ready = Promise.withResolvers<Health>()
+  const probe: Probe = () => {
+    asked.resolve()
+    return ready.promise
+  }
+  const { engine, runtimes } = host({ probe })
+  const starting = runtimes.start(runtime, startCommand())
+  await asked.promise
+  assert.equal(await runtimes.discard(runtime, 1), false)
+  ready.resolve({ ok: true })
+  await starting
+  assert.equal((await engine.list({})).length, 1)
+})

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { DeleteCommand, GenerationCommand, RuntimeFacts, StartCommand } from '@porthole/protocol'
 import type { Logger } from 'pino'
+import type { Admission } from './admission.ts'
 import type { Config, ContainerDefaults } from './config.ts'
 import { keyOf, originOf, portOf, volumeName } from './containers.ts'
 import type { ContainerSummary, Engine } from './engine/engine.ts'
@@ -21,6 +22,7 @@ const rememberedRuntimes = 20_000
 export type RuntimesDependencies = {
   engine: Engine
   probe: Probe
+  admission?: Admission
   hostId: string
   defaults: ContainerDefaults
   reach: Config['reach']
@@ -40,6 +42,11 @@ export type Runtimes = {
   resume(id: string, command: GenerationCommand): Promise<RuntimeFacts>
   /** Removes the container, and the volume when asked. Nothing there is a success. */
   delete(id: string, command: DeleteCommand): Promise<void>
+  /**
+   * Removes the container of just that generation, keeping its volume; one that is starting stays.
+   * @returns false when there was none
+   */
+  discard(id: string, generation: number): Promise<boolean>
   inspect(id: string, options: { probe: boolean }): Promise<RuntimeFacts>
   list(): Promise<RuntimeFacts[]>
 }
@@ -56,6 +63,7 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
     images: createImages(engine),
     turnstile: createTurnstile(deps.startsAtOnce, waitingStarts),
     probe: deps.probe,
+    admission: deps.admission,
     defaults,
     reach,
     log,
@@ -136,6 +144,20 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
     })
   }
 
+  const discard = async (id: string, generation: number): Promise<boolean> => {
+    if (attempts.get(id)?.generation === generation) return false
+    return lanes.run(id, async () => {
+      const found = (await owned(id)).filter(({ recorded }) => recorded.generation === generation)
+      if (attempts.get(id)?.generation === generation) return false
+      for (const { summary, recorded } of found) {
+        if (summary.status === 'paused') await engine.unpause(summary.id)
+        await engine.stop(summary.id, recorded.stopSeconds)
+        await engine.remove(summary.id)
+      }
+      return found.length > 0
+    })
+  }
+
   /** Freezes or unfreezes a container of just that generation. */
   const turn = async (
     id: string,
@@ -191,6 +213,7 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
     pause: (id, command) => turn(id, command, 'paused'),
     resume: (id, command) => turn(id, command, 'running'),
     delete: remove,
+    discard,
     inspect,
     list,
   }

@@ -1,5 +1,6 @@
 import type { RuntimeFacts } from '@porthole/protocol'
 import type { Logger } from 'pino'
+import type { Admission } from './admission.ts'
 import type { Config, ContainerDefaults } from './config.ts'
 import {
   containerRequest,
@@ -32,6 +33,8 @@ export type StartDependencies = {
   images: Images
   turnstile: Turnstile
   probe: Probe
+  /** Absent: whatever the gateway has reserved is taken. */
+  admission?: Admission | undefined
   defaults: ContainerDefaults
   reach: Config['reach']
   log: Logger
@@ -47,7 +50,7 @@ export type Starter = {
 }
 
 export const createStarter = (deps: StartDependencies): Starter => {
-  const { engine, images, turnstile, defaults, reach, log } = deps
+  const { engine, images, turnstile, admission, defaults, reach, log } = deps
 
   const start = async (order: Order, signal: AbortSignal): Promise<RuntimeFacts> => {
     const secrets = secretsOf(order, defaults)
@@ -56,6 +59,7 @@ export const createStarter = (deps: StartDependencies): Starter => {
     if (present !== undefined) return takenOver(order, present, secrets, signal)
     const leave = await turnstile.enter(signal)
     try {
+      await admission?.check()
       return await ready(order, await make(order, signal), secrets, signal)
     } catch (error) {
       await removeLeftovers(order)

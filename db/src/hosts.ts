@@ -4,6 +4,8 @@ import { type HostRow, hosts, type ProfileRow, profiles, runtimes } from './sche
 
 /** Seconds of silence, on the database's clock, after which nothing is placed on a host. */
 export const unreachableAfterSeconds = 20
+/** Seconds of silence, on the database's clock, after which a host's runtimes are lost. */
+export const lostAfterSeconds = 60
 
 /** What a runtime takes from a host while it is reserved there. One slot each. */
 export type Need = { memoryBytes: number; cpuMillis: number; gpus: number }
@@ -11,7 +13,7 @@ export type Need = { memoryBytes: number; cpuMillis: number; gpus: number }
 const isLive = sql`${hosts.lastSeenAt} > now() - make_interval(secs => ${unreachableAfterSeconds})`
 
 /** A host as operators and placement see it, with liveness judged by the database's clock. */
-export type HostView = HostRow & { live: boolean }
+export type HostView = HostRow & { live: boolean; lost: boolean }
 
 const view = {
   id: hosts.id,
@@ -29,6 +31,7 @@ const view = {
   reservedSlots: hosts.reservedSlots,
   reservedGpus: hosts.reservedGpus,
   load: hosts.load,
+  diskFreeBytes: hosts.diskFreeBytes,
   engineVersion: hosts.engineVersion,
   images: hosts.images,
   labels: hosts.labels,
@@ -36,6 +39,7 @@ const view = {
   lastSeenAt: hosts.lastSeenAt,
   removedAt: hosts.removedAt,
   live: sql<boolean>`coalesce(${isLive}, false)`,
+  lost: sql<boolean>`coalesce(${hosts.lastSeenAt} < now() - make_interval(secs => ${lostAfterSeconds}), false)`,
 }
 
 const isMember = isNull(hosts.removedAt)
@@ -58,12 +62,18 @@ export const listHosts = (db: Tx, page: { limit: number; after?: string | undefi
     .orderBy(asc(hosts.id))
     .limit(page.limit)
 
-/** Admits a host, or gives the one with that key its new name and URL. @returns its id. */
-export const putHost = async (db: Tx, host: Pick<HostRow, 'id' | 'name' | 'url' | 'publicKey'>): Promise<string> => {
+/** Admits a host, or gives the one with that key its new name, URL and certificate. @returns its id. */
+export const putHost = async (
+  db: Tx,
+  host: Pick<HostRow, 'id' | 'name' | 'url' | 'publicKey' | 'certificate'>,
+): Promise<string> => {
   const [row] = await db
     .insert(hosts)
     .values(host)
-    .onConflictDoUpdate({ target: hosts.publicKey, set: { name: host.name, url: host.url, removedAt: null } })
+    .onConflictDoUpdate({
+      target: hosts.publicKey,
+      set: { name: host.name, url: host.url, certificate: host.certificate, removedAt: null },
+    })
     .returning({ id: hosts.id })
   if (!row) throw new Error('the database returned no row for a new host')
   return row.id
@@ -73,12 +83,25 @@ export const putHost = async (db: Tx, host: Pick<HostRow, 'id' | 'name' | 'url' 
 export const recordHeartbeat = async (
   db: Tx,
   id: string,
-  said: Pick<HostRow, 'memoryBytes' | 'cpuMillis' | 'slots' | 'gpus' | 'load' | 'engineVersion' | 'images' | 'labels'>,
+  said: Pick<
+    HostRow,
+    'memoryBytes' | 'cpuMillis' | 'slots' | 'gpus' | 'load' | 'diskFreeBytes' | 'engineVersion' | 'images' | 'labels'
+  >,
 ): Promise<boolean> =>
   (
     await db
       .update(hosts)
       .set({ ...said, lastSeenAt: sql`now()` })
+      .where(and(eq(hosts.id, id), isMember))
+      .returning({ id: hosts.id })
+  ).length > 0
+
+/** Lets runtimes be placed on a host, or not. @returns false when there is no such host */
+export const setSchedulable = async (db: Tx, id: string, schedulable: boolean): Promise<boolean> =>
+  (
+    await db
+      .update(hosts)
+      .set({ schedulable })
       .where(and(eq(hosts.id, id), isMember))
       .returning({ id: hosts.id })
   ).length > 0
@@ -166,6 +189,34 @@ export const findProfile = async (
       .from(profiles)
       .where(and(eq(profiles.tenant, owner.tenant), eq(profiles.mode, owner.mode), eq(profiles.owner, owner.owner)))
   )[0]
+
+/**
+ * Gives up a profile whose host is silent, so that its owner can start elsewhere with an empty one.
+ *
+ * @returns whether there was one
+ */
+export const forgetProfileAway = async (
+  db: Tx,
+  owner: Pick<ProfileRow, 'tenant' | 'mode' | 'owner'>,
+): Promise<boolean> =>
+  (
+    await db
+      .delete(profiles)
+      .where(
+        and(
+          eq(profiles.tenant, owner.tenant),
+          eq(profiles.mode, owner.mode),
+          eq(profiles.owner, owner.owner),
+          sql`not exists (select 1 from ${hosts} where ${hosts.id} = ${profiles.hostId} and ${isMember} and ${isLive})`,
+          // One that is in use there, as far as we know, is not given up: it is the host's silence that ends that use.
+          sql`not exists (
+            select 1 from ${runtimes} where ${runtimes.tenant} = ${profiles.tenant} and ${runtimes.mode} = ${profiles.mode}
+              and ${runtimes.owner} = ${profiles.owner} and ${runtimes.reserved}
+          )`,
+        ),
+      )
+      .returning({ id: profiles.id })
+  ).length > 0
 
 /** Forgets a profile whose volume is gone. */
 export const forgetProfile = async (db: Tx, id: string): Promise<void> => {

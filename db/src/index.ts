@@ -1,6 +1,7 @@
 export * from './audit.ts'
 export * from './connect.ts'
 export * from './hosts.ts'
+export * from './loss.ts'
 export * from './migrate.ts'
 export * from './one-time.ts'
 export * from './room.ts'

@@ -4,7 +4,7 @@ import type { Db, Tx } from './connect.ts'
 import { type Need, release, reserve } from './hosts.ts'
 import { type EventRow, events, hosts, profiles, type RuntimeRow, runtimes } from './schema.ts'
 import { type EventData, type RuntimeError, type RuntimeState, sourcesOf } from './states.ts'
-import { type Allowance, countCreate, countRuntime, returnQuota, takeQuota } from './tenants.ts'
+import { type Allowance, announceRoom, countCreate, countRuntime, returnQuota, takeQuota } from './tenants.ts'
 
 /** NOTIFY channel: the payload is the id of a runtime that moved. A hint; the row is the truth. */
 export const runtimeChannel = 'porthole_runtimes'
@@ -110,7 +110,7 @@ export const claimOwner = (
     return undefined
   })
 
-type Move = {
+export type Move = {
   to: RuntimeState
   /** Where it may come from; default: every source of `to`. */
   from?: readonly RuntimeState[]
@@ -157,14 +157,15 @@ export const move = (
 const atRest = { workUntil: null, workTries: 0, lineSince: null, lineUntil: null, waitUntil: null }
 
 /** Frees what a runtime held: the tenant's row first, the host's second, as everywhere. */
-const giveBack = async (tx: Tx, row: RuntimeRow, hostId: string) => {
+export const giveBack = async (tx: Tx, row: RuntimeRow, hostId: string) => {
   await returnQuota(tx, row.tenant, needOf(row), row.counted)
   await release(tx, hostId, needOf(row))
+  await announceRoom(tx)
 }
 
 /** The move to `to` that also gives back what the runtime held on its host. Only once the host has let go of it. */
-const moveAndRelease = (
-  db: Db,
+export const moveAndRelease = (
+  db: Tx,
   seen: RuntimeRow,
   step: Move,
   also: (tx: Tx, row: RuntimeRow) => Promise<void> = async () => {},
@@ -239,6 +240,29 @@ export const startOn = async (
   }
 }
 
+/**
+ * A host has refused a start before it made anything: the runtime gives up its room there, and is to be placed anew. Its
+ * profile goes along unless it has been on that host before this start.
+ *
+ * @returns undefined when it was moved meanwhile, or has to stay because of its profile
+ */
+export const toPlaceAnew = (db: Db, seen: RuntimeRow, leaseMs: number): Promise<RuntimeRow | undefined> =>
+  db.transaction(async tx => {
+    const [profile] = await tx
+      .select({ isNew: sql<boolean>`${profiles.createdAt} = ${profiles.lastUsedAt}`, id: profiles.id })
+      .from(profiles)
+      .where(and(eq(profiles.tenant, seen.tenant), eq(profiles.mode, seen.mode), eq(profiles.owner, seen.owner)))
+    if (profile && !profile.isNew) return undefined
+    const row = await moveAndRelease(tx, seen, {
+      to: 'pending',
+      from: ['starting'],
+      set: { workUntil: inMs(leaseMs), waitUntil: seen.waitUntil },
+      reason: 'refused by its host',
+    })
+    if (row && profile) await tx.delete(profiles).where(eq(profiles.id, profile.id))
+    return row
+  })
+
 export const toRunning = (db: Db, seen: RuntimeRow, data: EventData = {}) =>
   move(db, seen, { to: 'running', set: { readyAt: sql`now()`, lastUsedAt: sql`now()`, error: null }, data })
 
@@ -288,6 +312,15 @@ export const toDeleted = (db: Db, seen: RuntimeRow) =>
     },
   )
 
+/** The runtime as it was seen, still holding what it held. */
+export const reservedOf = (seen: Pick<RuntimeRow, 'id' | 'generation' | 'state'>) =>
+  and(
+    eq(runtimes.id, seen.id),
+    eq(runtimes.generation, seen.generation),
+    eq(runtimes.state, seen.state),
+    eq(runtimes.reserved, true),
+  )
+
 /** A failed runtime's host has confirmed that nothing is left there. */
 export const freeReservation = (db: Db, seen: RuntimeRow): Promise<boolean> =>
   db.transaction(async tx => {
@@ -296,14 +329,7 @@ export const freeReservation = (db: Db, seen: RuntimeRow): Promise<boolean> =>
     const [row] = await tx
       .update(runtimes)
       .set({ reserved: false, counted: false, workUntil: null, workTries: 0 })
-      .where(
-        and(
-          eq(runtimes.id, seen.id),
-          eq(runtimes.generation, seen.generation),
-          eq(runtimes.state, seen.state),
-          eq(runtimes.reserved, true),
-        ),
-      )
+      .where(reservedOf(seen))
       .returning()
     if (!row?.hostId || !held) return false
     await giveBack(tx, held, row.hostId)

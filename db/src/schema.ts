@@ -74,6 +74,8 @@ export const hosts = pgTable(
     reservedSlots: integer('reserved_slots').notNull().default(0),
     reservedGpus: integer('reserved_gpus').notNull().default(0),
     load: real().notNull().default(0),
+    /** Free where Docker keeps its data; null: not told. */
+    diskFreeBytes: bytes('disk_free_bytes'),
     engineVersion: text('engine_version').notNull().default(''),
     images: jsonb().$type<string[]>().notNull().default([]),
     labels: jsonb().$type<Record<string, string>>().notNull().default({}),

@@ -16,11 +16,11 @@ export type RuntimeState = (typeof runtimeStates)[number]
 /**
  * From each state, where a runtime may go. A start on another host goes from `starting` to `starting`; a start that
  * somebody wants stopped goes to `stopping` without having been `running`; one that is to start again and has to wait for
- * room is `pending` meanwhile, as a new one is.
+ * room, or whose host has refused it, is `pending` meanwhile, as a new one is.
  */
 export const moves = {
   pending: ['starting', 'stopping', 'failed', 'deleting'],
-  starting: ['starting', 'running', 'stopping', 'failed', 'lost', 'deleting'],
+  starting: ['pending', 'starting', 'running', 'stopping', 'failed', 'lost', 'deleting'],
   running: ['paused', 'stopping', 'failed', 'lost', 'deleting'],
   paused: ['running', 'stopping', 'failed', 'lost', 'deleting'],
   stopping: ['stopped', 'failed', 'lost', 'deleting'],
@@ -47,7 +47,17 @@ export type RequestedStart = {
   sealedEnv?: string
   memoryBytes: number
   cpus: number
+  /** GPUs; absent: none. */
+  gpus?: number
+  /** Labels that its host must have. */
+  require?: Record<string, string>
+  /** How to choose among the hosts that have room; absent: as the gateway does by default. */
+  policy?: PlacementPolicy
 }
+
+/** Whether runtimes are spread over hosts, or packed so that hosts stay empty. */
+export const placementPolicies = ['spread', 'pack'] as const
+export type PlacementPolicy = (typeof placementPolicies)[number]
 
 export type EventData = Record<string, string | number | boolean | null>
 

@@ -69,12 +69,15 @@ export const listTenants = (db: Tx, page: { limit: number; after?: string | unde
 
 const fits = (used: SQL, limit: SQL) => sql`(${limit} is null or ${used} <= ${limit})`
 
-/** NOTIFY channel: the payload is the slug of a tenant in whose quota there is room again. A hint. */
+/** NOTIFY channel: there may be room again for the tenant whose slug is the payload, or for all (`*`). A hint. */
 export const roomChannel = 'porthole_room'
 
-/** Tells who waits in line for room in this tenant's quota to look again. */
-export const announceRoom = async (tx: Tx, slug: string): Promise<void> => {
-  await tx.execute(sql`select pg_notify(${roomChannel}, ${slug})`)
+/** Tells who stands in line to look again; nobody is told when nobody does. */
+export const announceRoom = async (tx: Tx, slug?: string): Promise<void> => {
+  const ofTenant = slug === undefined ? sql`` : sql`and ${runtimes.tenant} = ${slug}`
+  await tx.execute(sql`select pg_notify(${roomChannel}, ${slug ?? '*'}) where exists (
+    select 1 from ${runtimes} where ${runtimes.lineSince} is not null and ${runtimes.lineUntil} > now() ${ofTenant}
+  )`)
 }
 
 type InLine = Pick<RuntimeRow, 'id' | 'tenant' | 'lineSince'>
@@ -135,7 +138,7 @@ export const returnQuota = async (
   { memoryBytes, cpuMillis }: Pick<Need, 'memoryBytes' | 'cpuMillis'>,
   counted: boolean,
 ): Promise<void> => {
-  const [tenant] = await tx
+  await tx
     .update(tenants)
     .set({
       usedRuntimes: sql`${tenants.usedRuntimes} - ${counted ? 1 : 0}`,
@@ -143,8 +146,7 @@ export const returnQuota = async (
       usedCpuMillis: sql`${tenants.usedCpuMillis} - ${cpuMillis}`,
     })
     .where(eq(tenants.slug, slug))
-    .returning({ atCap: tenants.atCap })
-  if (tenant?.atCap === 'queue') await announceRoom(tx, slug)
+  await announceRoom(tx, slug)
 }
 
 /** What of a tenant's quota is in the way of `need`, each in a sentence's part; empty: nothing is. */

@@ -4,8 +4,9 @@ import { after, before, describe, it } from 'node:test'
 import { addTicket, claimOwner, connect, type Database, move, putTenant, type RuntimeRow } from '@porthole/db'
 import { wanted } from '@porthole/db/testing'
 import { base64url, exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { pino } from 'pino'
 import { freshDatabase } from '../../test/kit/database.ts'
+import { evidence } from '../../test/kit/evidence.ts'
+import { testLog } from '../../test/kit/logs.ts'
 import { parseConfig } from './config.ts'
 import { ownerHashOf } from './identity/owner.ts'
 import { type Gateway, serve } from './server.ts'
@@ -13,7 +14,7 @@ import { callerAudience, mintToken, type Scope, scopes } from './tokens/caller.t
 import { createIssuer, type Issuer } from './tokens/issuer.ts'
 import { createSeal } from './tokens/seal.ts'
 
-const secret = 'a secret of the tests, long enough'
+const secret = evidence.remember('PORTHOLE_SECRET', 'a secret of the tests, long enough')
 
 type Answer = { status: number; headers: http.IncomingHttpHeaders; text: string }
 
@@ -52,7 +53,7 @@ describe('the public API', { concurrency: false }, () => {
   before(async () => {
     fresh = await freshDatabase()
     const config = parseConfig({ DATABASE_URL: fresh.url, PORTHOLE_SECRET: secret, PORT: '0' })
-    gateway = await serve(config, pino({ level: 'silent' }))
+    gateway = await serve(config, testLog('gateway'))
     database = connect(fresh.url)
     for (const slug of ['default', 'acme']) await putTenant(database.db, { slug, mode: 'docker-per-principal' })
     issuer = await createIssuer(database.db, createSeal(secret), Date.now)
@@ -553,6 +554,8 @@ describe('the public API', { concurrency: false }, () => {
       'env',
       'labels',
       'mode',
+      'placement',
+      'profile',
       'resources',
       'sessionId',
       'spec',
@@ -574,7 +577,7 @@ describe('the public API', { concurrency: false }, () => {
 
   it('a secret that is not the one of the database ends the start with a sentence', async () => {
     const config = parseConfig({ DATABASE_URL: fresh.url, PORTHOLE_SECRET: 'x'.repeat(40), PORT: '0' })
-    await assert.rejects(serve(config, pino({ level: 'silent' })), /another PORTHOLE_SECRET/)
+    await assert.rejects(serve(config, testLog('gateway')), /another PORTHOLE_SECRET/)
   })
 
   it('a ticket is of use with the very runtime only', async () => {

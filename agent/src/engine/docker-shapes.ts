@@ -14,6 +14,7 @@ export const infoAnswer = z.object({
   OSType: z.string(),
   Architecture: z.string(),
   NCPU: z.number(),
+  DockerRootDir: z.string(),
   MemTotal: z.number(),
 })
 
@@ -137,6 +138,8 @@ export const toCreateOptions = (request: ContainerRequest): Docker.ContainerCrea
     // Equal to Memory: no swap on top of it, so that a reservation is what it says.
     MemorySwap: request.memoryBytes,
     NanoCpus: Math.round(request.cpus * 1e9),
+    // As `docker run --gpus N` asks for them; the engine needs the vendor's container toolkit.
+    ...(request.gpus ? { DeviceRequests: [{ Count: request.gpus, Capabilities: [['gpu']] }] } : {}),
     PidsLimit: request.pids,
     CapDrop: ['ALL'],
     SecurityOpt: [

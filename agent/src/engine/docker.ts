@@ -74,6 +74,7 @@ export const dockerEngine = (address: EngineAddress): Engine => {
           version: answer.ServerVersion,
           os: answer.OSType,
           arch: answer.Architecture,
+          rootDir: answer.DockerRootDir,
           cpus: answer.NCPU,
           memoryBytes: answer.MemTotal,
         }

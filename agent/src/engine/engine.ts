@@ -65,6 +65,8 @@ export type EngineInfo = {
   version: string
   os: string
   arch: string
+  /** Where it keeps its data, on its own machine. */
+  rootDir: string
   cpus: number
   memoryBytes: number
 }
@@ -112,6 +114,8 @@ export type ContainerRequest = {
   shmBytes: number
   memoryBytes: number
   cpus: number
+  /** GPUs that are its own; 0: it sees none. */
+  gpus?: number
   pids: number
   /** Docker's own default profile, or the JSON text of another. */
   seccomp: 'default' | { profile: string }

@@ -99,7 +99,7 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
 
     info: async () => {
       await entered('info')
-      return { version: 'fake', os: 'linux', arch: 'x86_64', cpus: 2, memoryBytes: 8 * 2 ** 30 }
+      return { version: 'fake', os: 'linux', arch: 'x86_64', rootDir: '/var/lib/docker', cpus: 2, memoryBytes: 8 * 2 ** 30 }
     },
     images: async () => {
       await entered('images')

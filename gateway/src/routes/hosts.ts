@@ -4,33 +4,34 @@ import {
   findHost,
   type HostView,
   listHosts,
-  listRuntimesOnHost,
   loseRuntimesOfRemoved,
   putHost,
-  recordHeartbeat,
   removeHost,
+  setSchedulable,
   takeJoinToken,
-  toFailedStillHeld,
 } from '@porthole/db'
-import { heartbeat, heartbeatAudience, joinRequest, maxLifetimeSeconds, type RuntimeFacts } from '@porthole/protocol'
-import { importJWK, jwtVerify } from 'jose'
+import { joinRequest } from '@porthole/protocol'
 import { ulid } from 'ulid'
+import { advertisedBy } from '../agents/advertised.ts'
 import { callBack } from '../agents/call-back.ts'
 import type { House } from '../house.ts'
 import { Problem } from '../problem.ts'
-import { bearerOf } from '../tokens/caller.ts'
 import { randomToken } from '../tokens/random.ts'
+import { demandFrom, explainAnswer, explainBody } from './explain.ts'
 import { bearer, createRouter, guard, jsonAnswer, problemAnswers } from './openapi.ts'
 import { hostSchema, limit, pageOf, plainText } from './schemas.ts'
 
 const joinTokenSeconds = 300
-const heartbeatMs = 5000
+/** Hosts told of in one explanation. */
+const maxExplained = 1000
+
+const hostParam = z.object({ id: plainText(64).openapi({ param: { name: 'id', in: 'path' } }) })
 
 const presentHost = (host: HostView): z.infer<typeof hostSchema> => ({
   id: host.id,
   name: host.name,
   url: host.url,
-  state: host.live ? 'live' : host.lastSeenAt ? 'unreachable' : 'new',
+  state: host.live ? 'live' : host.lost ? 'lost' : host.lastSeenAt ? 'unreachable' : 'new',
   schedulable: host.schedulable,
   capacity: { memoryBytes: host.memoryBytes, cpuMillis: host.cpuMillis, slots: host.slots, gpus: host.gpus },
   reserved: {
@@ -40,6 +41,7 @@ const presentHost = (host: HostView): z.infer<typeof hostSchema> => ({
     gpus: host.reservedGpus,
   },
   load: host.load,
+  diskFreeBytes: host.diskFreeBytes,
   engineVersion: host.engineVersion,
   labels: host.labels,
   lastSeenAt: host.lastSeenAt?.toISOString() ?? null,
@@ -112,14 +114,86 @@ export const hostRoutes = (house: House) => {
       },
     }),
     async c => {
-      const { token, name, url, publicKey } = c.req.valid('json')
+      const { token, name, publicKey, ...said } = c.req.valid('json')
+      const peer = advertisedBy(said, house.allowPlainAgents)
       if (!(await takeJoinToken(db, token)))
         throw new Problem('join-refused', { detail: 'the join token was used before, has expired, or never was' })
-      await callBack(house.dispatcher, url.replace(/\/+$/, ''), publicKey)
-      const host = { id: `host_${ulid()}`, name, url: url.replace(/\/+$/, ''), publicKey: publicKey.x }
-      const hostId = await putHost(db, host)
-      house.log.info({ host: hostId, name, url: host.url }, 'host joined')
+      await callBack(house.connections, peer, publicKey)
+      const hostId = await putHost(db, { id: `host_${ulid()}`, name, ...peer, publicKey: publicKey.x })
+      house.log.info({ host: hostId, name, url: peer.url, pinned: peer.certificate !== null }, 'host joined')
       return c.json({ hostId }, 200)
+    },
+  )
+
+  app.openapi(
+    createRoute({
+      method: 'get',
+      middleware: guard(house, 'hosts:admin'),
+      path: '/v1/hosts/{id}',
+      operationId: 'getHost',
+      summary: 'Get a host',
+      tags: ['Hosts'],
+      security: bearer,
+      request: { params: hostParam },
+      responses: { 200: jsonAnswer('The host', hostSchema), ...problemAnswers('insufficient-scope', 'not-found') },
+    }),
+    async c => {
+      const host = await findHost(db, c.req.valid('param').id)
+      if (!host) throw new Problem('not-found')
+      return c.json(presentHost(host), 200)
+    },
+  )
+
+  for (const [verb, summary] of [
+    ['cordon', 'Place nothing more on a host; what runs there goes on'],
+    ['uncordon', 'Place runtimes on a host again'],
+  ] as const)
+    app.openapi(
+      createRoute({
+        method: 'post',
+        middleware: guard(house, 'hosts:admin'),
+        path: `/v1/hosts/{id}/${verb}`,
+        operationId: `${verb}Host`,
+        summary,
+        tags: ['Hosts'],
+        security: bearer,
+        request: { params: hostParam },
+        responses: { 200: jsonAnswer('Done', hostSchema), ...problemAnswers('insufficient-scope', 'not-found') },
+      }),
+      async c => {
+        const { id } = c.req.valid('param')
+        const host = (await setSchedulable(db, id, verb === 'uncordon')) ? await findHost(db, id) : undefined
+        if (!host) throw new Problem('not-found')
+        return c.json(presentHost(host), 200)
+      },
+    )
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      middleware: guard(house, 'hosts:admin'),
+      path: '/v1/hosts/explain',
+      operationId: 'explainPlacement',
+      summary: 'Say where a runtime would be placed, and why not elsewhere',
+      description: 'A dry run: best host first, and nothing is reserved.',
+      tags: ['Hosts'],
+      security: bearer,
+      request: { body: { required: true, content: { 'application/json': { schema: explainBody } } } },
+      responses: {
+        200: jsonAnswer('How each host stands', explainAnswer),
+        ...problemAnswers('insufficient-scope', 'spec-not-found'),
+      },
+    }),
+    async c => {
+      const explained = await house.placement.explain(demandFrom(c.req.valid('json'), house.placement.policy))
+      const hosts = explained.slice(0, maxExplained).map(({ host, score, reason }) => ({
+        id: host.id,
+        name: host.name,
+        fits: reason === undefined,
+        score,
+        ...(reason ? { reason: reason.why, mayWait: !reason.never } : {}),
+      }))
+      return c.json({ chosen: hosts.find(({ fits }) => fits)?.id ?? null, total: explained.length, hosts }, 200)
     },
   )
 
@@ -135,7 +209,7 @@ export const hostRoutes = (house: House) => {
       tags: ['Hosts'],
       security: bearer,
       request: {
-        params: z.object({ id: plainText(64).openapi({ param: { name: 'id', in: 'path' } }) }),
+        params: hostParam,
         query: z.strictObject({ force: z.enum(['true', 'false']).default('false') }),
       },
       responses: {
@@ -158,54 +232,6 @@ export const hostRoutes = (house: House) => {
       return c.body(null, 204)
     },
   )
-
-  /** @throws Problem `unauthorized` unless the token was signed by this host, for us, just now. */
-  const checkHost = async (id: string, authorization: string | undefined) => {
-    const token = bearerOf(authorization)
-    const host = await findHost(db, id)
-    if (!token || !host) throw new Problem('unauthorized', { detail: 'no such host, or no token of it' })
-    try {
-      const key = await importJWK({ kty: 'OKP', crv: 'Ed25519', x: host.publicKey }, 'EdDSA')
-      await jwtVerify(token, key, {
-        issuer: id,
-        audience: heartbeatAudience,
-        algorithms: ['EdDSA'],
-        maxTokenAge: maxLifetimeSeconds,
-        // Hosts' clocks stray; the time of a heartbeat itself is the database's.
-        clockTolerance: 30,
-      })
-    } catch (cause) {
-      throw new Problem('unauthorized', { detail: 'the token is not valid for this host', cause })
-    }
-  }
-
-  /** A container that its host saw end is no longer running: its capacity is freed, and the owner told why. */
-  const noteEnded = async (hostId: string, seen: RuntimeFacts[]) => {
-    const ended = new Map(seen.filter(facts => facts.state === 'exited').map(facts => [facts.id, facts]))
-    if (ended.size === 0) return
-    for (const row of await listRuntimesOnHost(db, hostId)) {
-      const facts = ended.get(row.id)
-      if (facts?.generation !== row.generation || row.state !== 'running') continue
-      const detail = `its container ended with exit code ${facts.exitCode ?? 'unknown'}`
-      await toFailedStillHeld(db, row, {
-        code: 'runtime-failed',
-        detail,
-        ...(facts.exitCode === undefined ? {} : { exitCode: facts.exitCode }),
-      })
-    }
-  }
-
-  app.post('/v1/hosts/:id/heartbeat', async c => {
-    const id = c.req.param('id')
-    await checkHost(id, c.req.header('authorization'))
-    const parsed = heartbeat.safeParse(await c.req.json().catch(() => undefined))
-    if (!parsed.success) throw new Problem('invalid-request', { detail: 'the heartbeat does not fit its schema' })
-    const { capacity, load, engineVersion, images, labels, runtimes } = parsed.data
-    const isMember = await recordHeartbeat(db, id, { ...capacity, load, engineVersion, images, labels })
-    if (!isMember) throw new Problem('unauthorized', { detail: 'the host was removed' })
-    await noteEnded(id, runtimes ?? [])
-    return c.json({ nextMs: heartbeatMs })
-  })
 
   return app
 }

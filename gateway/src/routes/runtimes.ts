@@ -101,7 +101,9 @@ export const runtimeRoutes = (house: House) => {
       // Before the replay: what it was answered with is for that owner only.
       const wanted = await wantedFrom(caller, caller.row, body, house.seal)
       const answer = await idempotent(db, callerKey(caller), key, body, async () => {
-        const { row, created, allowance } = await house.conductor.ensure(wanted, body.wait * 1000)
+        const { row, created, allowance } = await house.conductor.ensure(wanted, body.wait * 1000, {
+          freshProfile: body.profile === 'fresh',
+        })
         for (const [name, value] of Object.entries(allowance ? allowanceHeaders(allowance) : {})) c.header(name, value)
         const isReady = row.state === 'running' || row.state === 'paused'
         return { status: isReady ? (created ? 201 : 200) : 202, body: present(row) }

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import { runtimeStates } from '@porthole/db'
+import { placementPolicies, runtimeStates } from '@porthole/db'
 import { envName, pythonStrip } from '@porthole/protocol'
 import { modes } from '../identity/owner.ts'
 import { defaultSpec } from '../runtimes/specs.ts'
@@ -25,6 +25,16 @@ const labels = z
   .record(plainText(63).min(1), plainText(256))
   .refine(value => Object.keys(value).length <= 64, 'has more than 64 labels')
 
+/** Where a runtime may go, and where it better goes. */
+export const placement = z
+  .strictObject({
+    labels: labels.optional().openapi({ description: 'Labels its host must have.', example: { zone: 'a' } }),
+    policy: z.enum(placementPolicies).optional().openapi({
+      description: 'spread over the hosts, or pack them full; default: as the gateway is set.',
+    }),
+  })
+  .default({})
+
 export const ensureBody = z
   .strictObject({
     mode: modeField.optional(),
@@ -39,8 +49,14 @@ export const ensureBody = z
       .strictObject({
         memoryMb: z.int().min(256).max(1_048_576).optional().openapi({ description: 'Memory limit, MiB.' }),
         cpus: z.number().min(0.1).max(1024).optional().openapi({ description: 'CPU limit.' }),
+        gpus: z.int().min(0).max(64).default(0).openapi({ description: 'GPUs of its host that are its own.' }),
       })
-      .default({}),
+      .default({ gpus: 0 }),
+    placement,
+    profile: z.enum(['keep', 'fresh']).default('keep').openapi({
+      description:
+        'When the host that has the profile is away: keep waits for it (503 profile-unavailable), fresh starts elsewhere with an empty one.',
+    }),
     wait: z
       .number()
       .min(0)
@@ -100,11 +116,12 @@ export const hostSchema = z
     id: z.string(),
     name: z.string(),
     url: z.string(),
-    state: z.enum(['live', 'unreachable', 'new']),
+    state: z.enum(['new', 'live', 'unreachable', 'lost']),
     schedulable: z.boolean(),
     capacity: z.object({ memoryBytes: z.int(), cpuMillis: z.int(), slots: z.int(), gpus: z.int() }),
     reserved: z.object({ memoryBytes: z.int(), cpuMillis: z.int(), slots: z.int(), gpus: z.int() }),
     load: z.number(),
+    diskFreeBytes: z.int().nullable(),
     engineVersion: z.string(),
     labels: z.record(z.string(), z.string()),
     lastSeenAt: z.iso.datetime().nullable(),

@@ -15,7 +15,12 @@ export const startCommandOf = async (
   generation: row.generation,
   tenant: row.tenant,
   ownerHash: row.ownerHash,
-  recipe: { ...findSpec(row.spec).recipe, memoryBytes: row.start.memoryBytes, cpus: row.start.cpus },
+  recipe: {
+    ...findSpec(row.spec).recipe,
+    memoryBytes: row.start.memoryBytes,
+    cpus: row.start.cpus,
+    ...(row.start.gpus ? { gpus: row.start.gpus } : {}),
+  },
   env: row.start.sealedEnv ? envJson.parse(JSON.parse(await seal.open('runtime-env', row.start.sealedEnv))) : {},
   viewUrl: urlsOf(base, row).view,
   deadlineMs,

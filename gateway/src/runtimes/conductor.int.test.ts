@@ -12,8 +12,8 @@ import {
   type RuntimeRow,
 } from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
-import { pino } from 'pino'
 import { freshDatabase } from '../../../test/kit/database.ts'
+import { testLog } from '../../../test/kit/logs.ts'
 import { AgentUnreachable } from '../agents/client.ts'
 import { Problem } from '../problem.ts'
 import { type Changes, listenForChanges } from './changes.ts'
@@ -28,7 +28,7 @@ describe('the conductor', { concurrency: false }, () => {
   let host: ReturnType<typeof fakeHost>
   let gateways: TestGateway[]
   let room: Room
-  const log = pino({ level: 'silent' })
+  const log = testLog('conductor')
 
   const another = () => {
     const made = testGateway({ database, changes, room: () => room, host, log })
@@ -132,6 +132,21 @@ describe('the conductor', { concurrency: false }, () => {
     await remove(again, false, 5000)
     await database.db.execute(`update hosts set last_seen_at = now() - interval '1 minute' where id = 'h1'`)
     await assert.rejects(ensure(wanted('alice'), 5000), codeOf('profile-unavailable'))
+  })
+
+  it('an owner whose host is away starts elsewhere with a fresh profile, when that is asked for and not before', async () => {
+    const { ensure, stop } = another()
+    const { row } = await ensure(wanted('alice'), 5000)
+    await addHost(database.db, 'h2', 3)
+    await stop(row, 5000)
+    const fresh = () => ensure(wanted('alice'), 5000, { freshProfile: true })
+    assert.equal((await fresh()).row.hostId, 'h1')
+    await database.db.execute(`update hosts set last_seen_at = now() - interval '25 s' where id = 'h1'`)
+    await stop(await rowOf(row.id).then(now => now ?? assert.fail()), 5000).catch(() => {})
+    await database.db.execute(`update runtimes set state = 'stopped', reserved = false, counted = false`)
+    await assert.rejects(ensure(wanted('alice'), 5000), codeOf('profile-unavailable'))
+    assert.equal((await fresh()).row.hostId, 'h2')
+    assert.equal((await findProfile(database.db, row))?.hostId, 'h2')
   })
 
   it('a runtime that runs but is dead is started again, not handed out', async () => {

@@ -9,6 +9,7 @@ import {
   findRuntimeById,
   findTenant,
   forgetProfile,
+  forgetProfileAway,
   type NewRuntime,
   OwnerHashTaken,
   type RuntimeRow,
@@ -21,19 +22,20 @@ import {
   touch,
   waitForRoom,
 } from '@porthole/db'
-import { AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
+import { type AgentAddress, AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
 import { Problem, type ProblemCode, problems } from '../problem.ts'
 import type { Changes } from './changes.ts'
 import { type Driver, isTurning, leaseMs } from './driver.ts'
-import { place } from './placement.ts'
+import { NoRoom, type Placement } from './placement.ts'
 import type { Room } from './room.ts'
 
 /** The verbs of a runtime. All are idempotent; all answer within `ms` with the row as it is by then. */
 export type Conductor = {
-  /** The owner's runtime, ready: the one there is, or a new one. @throws Problem when it fails to start. */
+  /** The owner's runtime, ready: the one there is, or a new one; `freshProfile` where its profile's host is away. @throws Problem when it fails to start. */
   ensure(
     wanted: NewRuntime,
     ms: number,
+    options?: { freshProfile?: boolean },
   ): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined }>
   /** Starts a stopped, failed or lost runtime again; waits for one on its way. @throws Problem when that fails. */
   start(row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow>
@@ -52,9 +54,10 @@ type Parts = {
   agents: Agents
   changes: Changes
   driver: Driver
+  placement: Pick<Placement, 'place'>
   room: Pick<Room, 'within'>
   /** The address of a host, by id. */
-  hostOf(id: string): Promise<{ id: string; url: string } | undefined>
+  hostOf(id: string): Promise<AgentAddress | undefined>
 }
 
 /** Health checks of a running runtime that is asked for again, before it counts as dead. */
@@ -87,7 +90,7 @@ const failureOf = (row: RuntimeRow): Problem => {
   })
 }
 
-export const createConductor = ({ db, agents, changes, driver, room, hostOf }: Parts): Conductor => {
+export const createConductor = ({ db, agents, changes, driver, placement, room, hostOf }: Parts): Conductor => {
   /** Waits for the outcome of the start under way. Who does not want to wait is told no outcome, good or bad. */
   const outcome = async (row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow> => {
     if (ms <= 0) return row
@@ -100,7 +103,8 @@ export const createConductor = ({ db, agents, changes, driver, room, hostOf }: P
   /** Who has waited in line is told how that ended, not that it is under way: its place ends with its wait. */
   const endOfLine = async (row: RuntimeRow): Promise<RuntimeRow> => {
     const now = (await findRuntimeById(db, row.id)) ?? row
-    if (now.state !== 'pending' || now.lineSince === null) return now
+    if (now.state === 'failed') throw failureOf(now)
+    if (now.state !== 'pending') return now
     const ended = await changes.until(row.id, next => next.state !== 'pending', endOfLineMs)
     if (ended?.state === 'failed') throw failureOf(ended)
     return ended ?? now
@@ -108,10 +112,19 @@ export const createConductor = ({ db, agents, changes, driver, room, hostOf }: P
 
   /** Puts it on a host and starts it, or in line for room. Undefined: somebody else moved it first. */
   const begin = async (row: RuntimeRow, ms: number, signal: AbortSignal): Promise<RuntimeRow | undefined> => {
-    const placed = await place(db, row, leaseMs)
-    const begun = placed === 'over-quota' ? await beginAtCap(row, ms, signal) : placed
+    const begun = await placeOrWait(row, ms, signal)
     if (begun) driver.take(begun)
     return begun
+  }
+
+  const placeOrWait = async (row: RuntimeRow, ms: number, signal: AbortSignal) => {
+    try {
+      const placed = await placement.place(row, leaseMs)
+      return placed === 'over-quota' ? await beginAtCap(row, ms, signal) : placed
+    } catch (error) {
+      if (error instanceof NoRoom && error.mayWait && ms > 0) return toPending(db, row, leaseMs, ms)
+      throw error
+    }
   }
 
   const beginAtCap = async (row: RuntimeRow, ms: number, signal: AbortSignal) => {
@@ -120,7 +133,7 @@ export const createConductor = ({ db, agents, changes, driver, room, hostOf }: P
     if (tenant?.atCap === 'queue' && ms > 0) return toPending(db, row, leaseMs, ms)
     return room.within(
       row,
-      current => place(db, current, leaseMs),
+      current => placement.place(current, leaseMs),
       async () => 0,
       signal,
     )
@@ -251,7 +264,8 @@ export const createConductor = ({ db, agents, changes, driver, room, hostOf }: P
   }
 
   return {
-    ensure: async (wanted, ms) => {
+    ensure: async (wanted, ms, { freshProfile = false } = {}) => {
+      if (freshProfile) await forgetProfileAway(db, wanted)
       const deadline = performance.now() + ms
       const msLeft = () => Math.max(0, deadline - performance.now())
       for (let round = 0; round < maxRounds; round++) {

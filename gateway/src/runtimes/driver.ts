@@ -12,6 +12,7 @@ import {
   toDeleted,
   toFailedAndFree,
   toFailedStillHeld,
+  toPlaceAnew,
   toRunning,
   toStopped,
   waitLeft,
@@ -20,7 +21,7 @@ import type { AgentErrorCode, StartCommand } from '@porthole/protocol'
 import type { Logger } from 'pino'
 import { type AgentClient, AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
 import { Problem } from '../problem.ts'
-import { place } from './placement.ts'
+import type { Placement } from './placement.ts'
 import type { Room } from './room.ts'
 
 /** A row being moved on is its mover's for so long; then any gateway takes it over. */
@@ -29,6 +30,9 @@ const sweepMs = 1000
 const sweepRows = 50
 /** Milliseconds a start is sent again and again to a host that does not answer: an agent's restart takes less. */
 const silentMs = 10_000
+
+/** Hosts that may refuse one start before it has failed. */
+const maxRefusals = 3
 
 /** Moves runtimes on from passing states, on whichever gateway; a row's work lease says which. */
 export type Driver = {
@@ -41,6 +45,7 @@ export type Driver = {
 type Parts = {
   db: Db
   agents: Agents
+  placement: Pick<Placement, 'place'>
   room: Pick<Room, 'within'>
   log: Logger
   /** The command that starts this generation, with its secrets opened. */
@@ -64,6 +69,7 @@ const startErrorCodes: Partial<Record<AgentErrorCode, string>> = {
   'not-ready': 'start-timeout',
   'engine-unavailable': 'host-unreachable',
   busy: 'host-unreachable',
+  'no-room': 'no-capacity',
 }
 
 /** Refusals after which the agent cannot say that no container is left. */
@@ -82,8 +88,10 @@ export const hasWork = (row: RuntimeRow): boolean =>
   isTurning(row) ||
   (row.state === 'failed' && row.reserved)
 
-export const createDriver = ({ db, agents, room, log, commandFor }: Parts): Driver => {
+export const createDriver = ({ db, agents, placement, room, log, commandFor }: Parts): Driver => {
   const underWay = new Map<string, Promise<void>>()
+  /** Hosts that have refused a runtime that is being started, and what they said. */
+  const refusals = new Map<string, Map<string, string>>()
   const closing = new AbortController()
 
   const agentOf = async (hostId: string | null): Promise<AgentClient | undefined> => {
@@ -102,7 +110,7 @@ export const createDriver = ({ db, agents, room, log, commandFor }: Parts): Driv
 
   const placeIt = async (row: RuntimeRow) => {
     try {
-      const attempt = (current: RuntimeRow) => place(db, current, leaseMs)
+      const attempt = (current: RuntimeRow) => placement.place(current, leaseMs, refusals.get(row.id))
       return await room.within(row, attempt, () => waitLeft(db, row.id), closing.signal)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
@@ -125,6 +133,10 @@ export const createDriver = ({ db, agents, room, log, commandFor }: Parts): Driv
       } catch (error) {
         if (error instanceof AgentRefused) {
           if (error.is('stale-generation')) return await outdated(row, error)
+          if (error.is('no-room') || error.is('image-missing')) {
+            const again = await elsewhere(row, error)
+            if (again) return again
+          }
           const fail = leavesDoubt(error) ? toFailedStillHeld : toFailedAndFree
           return fail(db, row, startErrorOf(error))
         }
@@ -134,6 +146,15 @@ export const createDriver = ({ db, agents, room, log, commandFor }: Parts): Driv
         else return toFailedStillHeld(db, row, { code: 'host-unreachable', detail: error.message })
       }
     }
+  }
+
+  /** Its host has refused it before it made anything: another one may take it, so many times. */
+  const elsewhere = async (row: RuntimeRow, refusal: AgentRefused): Promise<RuntimeRow | undefined> => {
+    const said = refusals.get(row.id) ?? new Map<string, string>()
+    if (!row.hostId || said.size >= maxRefusals) return undefined
+    const again = await toPlaceAnew(db, row, leaseMs)
+    if (again) refusals.set(row.id, said.set(row.hostId, refusal.message))
+    return again
   }
 
   /** The runtime was ended while its start was under way: what the start has made must not outlive that. */
@@ -233,6 +254,7 @@ export const createDriver = ({ db, agents, room, log, commandFor }: Parts): Driv
       log.error({ err: error, runtime: row.id, state: current?.state }, 'runtime could not be moved on')
     } finally {
       clearInterval(renewal)
+      refusals.delete(row.id)
     }
   }
 

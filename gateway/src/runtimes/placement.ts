@@ -1,69 +1,136 @@
-import { type Db, findHost, findProfile, type HostView, listHosts, type RuntimeRow, startOn } from '@porthole/db'
+import {
+  type Db,
+  findHost,
+  findProfile,
+  type HostView,
+  listHosts,
+  type PlacementPolicy,
+  type RuntimeRow,
+  startOn,
+} from '@porthole/db'
 import { Problem } from '../problem.ts'
+import { type Demand, demandOf, type Reason, scoreOf, whyNot } from './score.ts'
 
-/** Hosts looked at per placement. More come with scored sampling. */
-const maxHosts = 1000
-
-/** Why a host cannot take a runtime; undefined when it can. */
-export const whyNot = (host: HostView, need: RuntimeRow): string | undefined => {
-  if (!host.live) return host.lastSeenAt ? 'it has been silent for 20 s or more' : 'it has not reported yet'
-  if (!host.schedulable) return 'it is cordoned'
-  if (host.reservedSlots + 1 > host.slots) return `all ${host.slots} slots are taken`
-  const memory = host.memoryBytes - host.reservedMemoryBytes
-  if (memory < need.needMemoryBytes)
-    return `${toMib(memory)} MiB of memory are free, ${toMib(need.needMemoryBytes)} are needed`
-  const cpu = host.cpuMillis - host.reservedCpuMillis
-  if (cpu < need.needCpuMillis) return `${cpu / 1000} CPUs are free, ${need.needCpuMillis / 1000} are needed`
-  const gpus = host.gpus - host.reservedGpus
-  if (gpus < need.needGpus) return `${gpus} GPUs are free, ${need.needGpus} are needed`
-  return undefined
+/** Chooses hosts. */
+export type Placement = {
+  /**
+   * Chooses a host and starts a new generation there, its capacity reserved.
+   *
+   * @param excluded hosts that have refused it already, with what they said
+   * @returns the row in `starting`; `'over-quota'` when its tenant has no room; undefined when somebody else moved the
+   *   runtime meanwhile
+   * @throws NoRoom, Problem `profile-unavailable`
+   */
+  place(
+    row: RuntimeRow,
+    leaseMs: number,
+    excluded?: ReadonlyMap<string, string>,
+  ): Promise<RuntimeRow | 'over-quota' | undefined>
+  /** Of runtimes that ask for none. */
+  policy: PlacementPolicy
+  /** What `place` would find, and do. Reserves nothing. */
+  explain(demand: Demand): Promise<Explanation[]>
 }
 
-const toMib = (bytes: number) => Math.floor(bytes / 1024 ** 2)
+/** How a host stands towards a demand: its score, or why it does not do. */
+export type Explanation = { host: HostView; score: number; reason: Reason | undefined }
 
-/** The share of its scarcer resource that is free, 0–1: higher is a better place. */
-const freeShare = (host: HostView): number =>
-  Math.min(
-    1 - host.reservedMemoryBytes / Math.max(1, host.memoryBytes),
-    1 - host.reservedCpuMillis / Math.max(1, host.cpuMillis),
-  )
-
-const describe = (reasons: Map<string, string>) =>
-  [...reasons].map(([name, reason]) => `${name}: ${reason}`).join('; ') || 'no host has joined'
-
-/** The host a runtime has to go to: where its container may still be, or where its profile is. */
-const homeOf = async (db: Db, row: RuntimeRow): Promise<string | undefined> =>
-  row.reserved && row.hostId ? row.hostId : (await findProfile(db, row))?.hostId
-
-/**
- * Chooses a host and starts a new generation there, its capacity reserved.
- *
- * @returns the row in `starting`; `'over-quota'` when its tenant has no room; undefined when somebody else moved the
- *   runtime meanwhile
- * @throws Problem `no-capacity` (with each host's reason), `profile-unavailable`
- */
-export const place = async (
-  db: Db,
-  row: RuntimeRow,
-  leaseMs: number,
-): Promise<RuntimeRow | 'over-quota' | undefined> => {
-  const home = await homeOf(db, row)
-  const found = home === undefined ? await listHosts(db, { limit: maxHosts }) : [await findHost(db, home)]
-  const hosts = found.filter(host => host !== undefined)
-  const reasons = new Map<string, string>()
-  const better = hosts.toSorted((a, b) => freeShare(b) - freeShare(a))
-  for (const host of better) {
-    const holdsIt = row.reserved && row.hostId === host.id
-    const reason = holdsIt ? undefined : whyNot(host, row)
-    const started = reason === undefined ? await startOn(db, row, host.id, leaseMs) : 'full'
-    if (started !== 'full') return started
-    reasons.set(host.name, reason ?? 'its last room went to another runtime')
+/** No host takes it. `mayWait`: one could, once others have left. */
+export class NoRoom extends Problem {
+  readonly mayWait: boolean
+  readonly #reasons: Refusal[]
+  constructor(reasons: Refusal[], more = '') {
+    const hosts = reasons.slice(0, maxTold).map(({ host, reason }) => ({ host, reason: reason.why }))
+    super('no-capacity', { detail: describe(reasons) + more, retryAfterSeconds: 5, members: { hosts } })
+    this.mayWait = reasons.some(({ reason }) => !reason.never)
+    this.#reasons = reasons
   }
-  const away = hosts.length === 1 && home !== undefined && hosts[0]?.live === false
-  if (away)
-    throw new Problem('profile-unavailable', {
-      detail: describe(reasons),
-      retryAfterSeconds: 10,
-    })
-  throw new Problem('no-capacity', { detail: describe(reasons), retryAfterSeconds: 5 })
+
+  /** The same, with what has come of waiting. */
+  readonly andThen = (more: string): NoRoom => new NoRoom(this.#reasons, more)
+}
+
+type Refusal = { host: string; reason: Reason }
+
+/** Hosts read at once; a fleet is read in pages of as many. */
+const pageSize = 1000
+/** Hosts whose reasons an answer tells one by one. */
+const maxTold = 20
+/** Hosts that are tried for one placement, should others take the room each time. */
+const maxTries = 8
+
+/** Each host's reason where there are few of them; where there are many, how many hosts have which. */
+const describe = (reasons: Refusal[]): string => {
+  if (reasons.length === 0) return 'no host has joined'
+  if (reasons.length <= maxTold) return reasons.map(({ host, reason }) => `${host}: ${reason.why}`).join('; ')
+  const counts = new Map<string, number>()
+  for (const { reason } of reasons) counts.set(reason.why, (counts.get(reason.why) ?? 0) + 1)
+  const most = [...counts].toSorted((a, b) => b[1] - a[1]).slice(0, maxTold)
+  return `${reasons.length} hosts: ${most.map(([why, count]) => `${count} × ${why}`).join('; ')}`
+}
+
+export const createPlacement = ({
+  db,
+  policy = 'spread',
+  imageOf,
+}: {
+  db: Db
+  /** Of runtimes that ask for none. */
+  policy?: PlacementPolicy
+  /** The image of a spec; undefined: the host's own default. */
+  imageOf(spec: string): string | undefined
+}): Placement => {
+  const allHosts = async (): Promise<HostView[]> => {
+    const hosts: HostView[] = []
+    for (let after: string | undefined; ; ) {
+      const page = await listHosts(db, { limit: pageSize, after })
+      hosts.push(...page)
+      if (page.length < pageSize) return hosts
+      after = page.at(-1)?.id
+    }
+  }
+
+  const judge = (hosts: HostView[], demand: Demand): Explanation[] =>
+    hosts
+      .map(host => ({ host, score: scoreOf(host, demand), reason: whyNot(host, demand) }))
+      .toSorted((a, b) => b.score - a.score)
+
+  /** The host a runtime has to go to: where its container may still be, or where its profile is. */
+  const homeOf = async (row: RuntimeRow): Promise<string | undefined> => {
+    if (row.reserved && row.hostId) return row.hostId
+    // A task leaves nothing behind that it would go back for.
+    return row.mode === 'docker-per-task' ? undefined : (await findProfile(db, row))?.hostId
+  }
+
+  return {
+    policy,
+    place: async (row, leaseMs, excluded = new Map()) => {
+      const home = await homeOf(row)
+      const found = home === undefined ? await allHosts() : [await findHost(db, home)]
+      const hosts = found.filter(host => host !== undefined)
+      const reasons: Refusal[] = []
+      let tries = 0
+      for (const { host, reason } of judge(hosts, demandOf(row, policy, imageOf(row.spec)))) {
+        const refusal = excluded.get(host.id)
+        if (refusal !== undefined) reasons.push({ host: host.name, reason: { why: refusal, never: false } })
+        // What it holds there already is its own.
+        else if (reason && !(row.reserved && row.hostId === host.id)) reasons.push({ host: host.name, reason })
+        else if (tries++ >= maxTries) reasons.push({ host: host.name, reason: { why: 'not tried', never: false } })
+        else {
+          const started = await startOn(db, row, host.id, leaseMs)
+          if (started !== 'full') return started
+          reasons.push({ host: host.name, reason: { why: 'its last room went to another runtime', never: false } })
+        }
+      }
+      const [only] = hosts
+      if (home !== undefined && only?.live === false)
+        throw new Problem('profile-unavailable', {
+          detail: `${only.name}: ${reasons[0]?.reason.why}`,
+          retryAfterSeconds: 10,
+        })
+      throw new NoRoom(reasons)
+    },
+
+    explain: async demand => judge(await allHosts(), demand),
+  }
 }

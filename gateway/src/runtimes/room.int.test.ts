@@ -12,8 +12,8 @@ import {
   updateTenant,
 } from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
-import { pino } from 'pino'
 import { freshDatabase } from '../../../test/kit/database.ts'
+import { testLog } from '../../../test/kit/logs.ts'
 import { type Changes, listenForChanges } from './changes.ts'
 import { leaseMs } from './driver.ts'
 import { openRoom, type Room } from './room.ts'
@@ -52,7 +52,7 @@ describe('room in a tenant', { concurrency: false }, () => {
   /** A gateway of its own: with its own line to the database's hints. */
   const another = async (): Promise<TestGateway> => {
     const room = await openRoom({ database, leaseMs, carryOut: row => gateway.driver.take(row) })
-    const gateway = testGateway({ database, changes, room: () => room, host, log: pino({ level: 'silent' }) })
+    const gateway = testGateway({ database, changes, room: () => room, host, log: testLog('room') })
     gateways.push({ gateway, room })
     return gateway
   }
@@ -285,6 +285,109 @@ describe('room in a tenant', { concurrency: false }, () => {
       await pause(row, 2000).catch(() => {})
       await reached(row.id, now => now.state === 'failed' && !now.reserved)
       assert.deepEqual(await used(), { runtimes: 0, memory: 0 })
+    })
+  })
+
+  describe('on the hosts', () => {
+    const full = () => addHost(database.db, 'h1', 1)
+    beforeEach(async () => {
+      await database.db.execute('truncate runtimes, profiles, hosts, events restart identity cascade')
+    })
+
+    it('is waited for where one could take it once others have left', async () => {
+      await full()
+      const { ensure, stop } = await another()
+      const { row: alice } = await ensure(wanted('alice'), 5000)
+      const waiting = ensure(wanted('bob'), 30_000)
+      await inLine('bob')
+      await stop(alice, 5000)
+      assert.equal((await waiting).row.state, 'running')
+    })
+
+    it('is not waited for where nobody ever could, and each host says why', async () => {
+      await full()
+      await addHost(database.db, 'h2', 1, { schedulable: false })
+      const { ensure } = await another()
+      const startedAt = performance.now()
+      await assert.rejects(ensure(wanted('alice', { needMemoryBytes: 5000 }), 30_000), (error: Error) => {
+        codeOf('no-capacity')(error)
+        assert.match(error.message, /h1: it has 0 MiB of memory in all.*h2: it is cordoned/)
+        return true
+      })
+      assert(performance.now() - startedAt < 5000)
+    })
+
+    it('is given to the tenants in line alike, and within each in its order', async () => {
+      await full()
+      await putTenant(database.db, { slug: 'acme', mode: 'docker-per-principal' })
+      const { ensure, remove } = await another()
+      const { row: first } = await ensure(wanted('alice'), 5000)
+      const order: string[] = []
+      const asked = async (tenant: string, owner: string) => {
+        const { row } = await ensure(wanted(owner, { tenant }), 60_000)
+        order.push(owner)
+        await remove(row, true, 5000)
+      }
+      const waiting: Promise<void>[] = []
+      for (const owner of ['a1', 'a2', 'a3', 'a4']) {
+        waiting.push(asked('default', owner))
+        await inLine(owner)
+      }
+      for (const owner of ['b1', 'b2']) {
+        waiting.push(asked('acme', owner))
+        await inLine(owner)
+      }
+      await remove(first, true, 5000)
+      await Promise.all(waiting)
+      assert.deepEqual(
+        ['a', 'b'].map(letter => order.filter(owner => owner.startsWith(letter))),
+        [
+          ['a1', 'a2', 'a3', 'a4'],
+          ['b1', 'b2'],
+        ],
+      )
+    })
+
+    it('a host that refuses is not asked again, another one is', async () => {
+      await addHost(database.db, 'h1', 10)
+      await addHost(database.db, 'h2', 5)
+      const asked: string[] = []
+      const at = host.agents.at
+      host.agents.at = address => ({
+        ...at(address),
+        start: async (id, command) => {
+          asked.push(address.id)
+          if (asked.length === 1) throw refusal('no-room', { detail: 'its disk is full' })
+          return at(address).start(id, command)
+        },
+      })
+      const { ensure } = await another()
+      const { row } = await ensure(wanted('alice'), 5000)
+      assert.equal(new Set(asked).size, 2)
+      assert.deepEqual([row.state, row.hostId, row.generation], ['running', asked[1], 2])
+      const held = await database.db.query.hosts.findMany()
+      assert.deepEqual(held.map(one => [one.id === row.hostId, one.reservedSlots]).toSorted(), [
+        [false, 0],
+        [true, 1],
+      ])
+      assert.equal((await used()).runtimes, 1)
+    })
+
+    it('a runtime whose profile is on the host that refuses stays there, and fails with what it said', async () => {
+      await addHost(database.db, 'h1', 10)
+      const { ensure, stop } = await another()
+      const { row } = await ensure(wanted('alice'), 5000)
+      await stop(row, 5000)
+      await addHost(database.db, 'h2', 10)
+      host.script.start = async () => {
+        throw refusal('no-room', { detail: 'its disk is full' })
+      }
+      await assert.rejects(ensure(wanted('alice'), 5000), (error: Error) => {
+        codeOf('no-capacity')(error)
+        assert.match(error.message, /its disk is full/)
+        return true
+      })
+      assert.equal((await rowOf(row.id)).hostId, 'h1')
     })
   })
 })

@@ -11,17 +11,22 @@ import {
 } from '@porthole/db'
 import { Problem } from '../problem.ts'
 import { type Bell, createBell } from './bell.ts'
+import { NoRoom } from './placement.ts'
 
-/** What becomes of a runtime for which its tenant's quota has no room (`reject`, `queue`, `pause-oldest`). */
+/**
+ * What becomes of a runtime for which there is no room: none in its tenant's quota (`reject`, `queue`, `pause-oldest`),
+ * or none on any host.
+ */
 export type Room = {
   /**
-   * Tries until there is room, as the tenant's policy says: not again; in line for as long as there is time; or having
-   * paused the runtime that was used longest ago.
+   * Tries until there is room. In the quota, as the tenant's policy says: not again; in line for as long as there is
+   * time; or having paused the runtime that was used longest ago. On the hosts: in line, where one could take it once
+   * others have left. A tenant's line is first in, first out; the heads of the lines of several tenants try alike.
    *
    * @param attempt asked with the row as it is by then
    * @param msLeft milliseconds that this runtime still waits
    * @returns what the attempt gave; undefined when the runtime was moved by somebody else, or `signal` was aborted
-   * @throws Problem `quota-exceeded`
+   * @throws Problem `quota-exceeded`, NoRoom, and what the attempt throws
    */
   within<T>(
     row: RuntimeRow,
@@ -52,7 +57,11 @@ const refusal = (why: string) =>
 
 export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: Parts): Promise<Room> => {
   const bell: Bell = createBell()
-  const { unlisten } = await listen(roomChannel, bell.ring, bell.ringAll)
+  const { unlisten } = await listen(
+    roomChannel,
+    slug => (slug === '*' ? bell.ringAll() : bell.ring(slug)),
+    bell.ringAll,
+  )
 
   /** Why there is no room, and whether a pause would make some. */
   const lookAt = async (row: RuntimeRow) => {
@@ -80,15 +89,19 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
   }
 
   /** @returns the row with its place, having waited for a hint or a second; undefined when it was moved */
-  const waitInLine = async (row: RuntimeRow, why: string, msLeft: () => Promise<number>, signal: AbortSignal) => {
+  const waitInLine = async (
+    row: RuntimeRow,
+    refused: (more: string) => Problem,
+    msLeft: () => Promise<number>,
+    signal: AbortSignal,
+  ) => {
     const left = await msLeft()
-    if (left <= 0)
-      throw refusal(row.lineSince === null ? why : `${why}, and it has waited in line as long as it was to`)
+    if (left <= 0) throw refused(row.lineSince === null ? '' : ', and it has waited in line as long as it was to')
     // Listening starts before the place is taken, so that room that comes in between is heard of.
     const { heard, leave } = bell.listen(row.tenant, Math.min(pollMs, left), signal)
     try {
       const placed = await standInLine(db, row)
-      if (placed === 'full') throw refusal(`${why}, and the line is as long as it may be`)
+      if (placed === 'full') throw refused(', and the line is as long as it may be')
       if (placed) await heard
       return placed
     } finally {
@@ -102,11 +115,18 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
       let rounds = 0
       try {
         while (!signal.aborted) {
-          const result = await attempt(current)
+          const result = await orNoRoom(attempt(current))
+          if (result instanceof NoRoom) {
+            if (!result.mayWait) throw result
+            const placed = await waitInLine(current, result.andThen, msLeft, signal)
+            if (!placed) return undefined
+            current = placed
+            continue
+          }
           if (result !== 'over-quota') return result
           const { policy, why, isFull, wouldPauseHelp } = await lookAt(current)
           if (policy === 'queue') {
-            const placed = await waitInLine(current, why, msLeft, signal)
+            const placed = await waitInLine(current, more => refusal(why + more), msLeft, signal)
             if (!placed) return undefined
             current = placed
             continue
@@ -122,6 +142,16 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
       }
     },
     close: unlisten,
+  }
+}
+
+/** No room on the hosts is an outcome here, not yet a failure. */
+const orNoRoom = async <T>(attempt: Promise<T>): Promise<T | NoRoom> => {
+  try {
+    return await attempt
+  } catch (error) {
+    if (error instanceof NoRoom) return error
+    throw error
   }
 }
 

@@ -7,6 +7,7 @@ import { Problem } from '../problem.ts'
 import type { Changes } from './changes.ts'
 import { type Conductor, createConductor } from './conductor.ts'
 import { createDriver, type Driver } from './driver.ts'
+import { createPlacement } from './placement.ts'
 import type { Room } from './room.ts'
 
 export const refusal = (code: AgentErrorCode, more: object = {}) =>
@@ -84,9 +85,11 @@ export const testGateway = ({
   log: Logger
 }): TestGateway => {
   const within: Room['within'] = (...args) => room().within(...args)
+  const placement = createPlacement({ db, imageOf: () => undefined })
   const driver = createDriver({
     db,
     agents: host.agents,
+    placement,
     room: { within },
     log,
     commandFor: async row => ({
@@ -103,6 +106,7 @@ export const testGateway = ({
     agents: host.agents,
     changes,
     driver,
+    placement,
     room: { within },
     hostOf: id => findHost(db, id),
   })

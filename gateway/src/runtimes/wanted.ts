@@ -41,11 +41,14 @@ export const wantedFrom = async (
     spec: spec.recipe.name,
     needMemoryBytes: Math.ceil(memoryBytes * spec.memoryShare),
     needCpuMillis: Math.ceil(cpus * 1000 * spec.cpuShare),
-    needGpus: 0,
+    needGpus: body.resources.gpus,
     labels: body.labels,
     start: {
       memoryBytes,
       cpus,
+      ...(body.resources.gpus ? { gpus: body.resources.gpus } : {}),
+      ...(body.placement.labels ? { require: body.placement.labels } : {}),
+      ...(body.placement.policy ? { policy: body.placement.policy } : {}),
       ...(Object.keys(body.env).length > 0
         ? { sealedEnv: await seal.close('runtime-env', JSON.stringify(body.env)) }
         : {}),

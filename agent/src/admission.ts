@@ -1,0 +1,53 @@
+import { statfs } from 'node:fs/promises'
+import type { Config } from './config.ts'
+import type { Engine } from './engine/engine.ts'
+import { ofHost } from './labels.ts'
+import { AgentError } from './problems.ts'
+
+/** Bytes free for whoever is not root, where `path` is; undefined when that cannot be told, as of another machine's path. */
+export type FreeBytes = (path: string) => Promise<number | undefined>
+
+export const freeBytes: FreeBytes = async path => {
+  try {
+    const { bavail, bsize } = await statfs(path)
+    return bavail * bsize
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The host's own last word on a new container. The gateway has reserved room for it; this is for what the gateway does
+ * not see: a disk that has filled up since, containers that its rows do not know.
+ */
+export type Admission = {
+  /** @throws `no-room` */
+  check(): Promise<void>
+}
+
+export const createAdmission = (deps: {
+  engine: Pick<Engine, 'list' | 'info'>
+  hostId: string
+  config: Pick<Config, 'slots' | 'minFreeDiskBytes'>
+  free?: FreeBytes
+}): Admission => {
+  const { engine, hostId, config } = deps
+  const free = deps.free ?? freeBytes
+  let rootDir: string | undefined
+
+  return {
+    check: async () => {
+      const taken = (await engine.list(ofHost(hostId))).filter(({ status }) => status !== 'exited' && status !== 'dead')
+      if (taken.length >= config.slots)
+        throw new AgentError('no-room', { detail: `all of its ${config.slots} slots are taken` })
+      rootDir ??= (await engine.info()).rootDir
+      const bytes = await free(rootDir)
+      if (bytes !== undefined && bytes < config.minFreeDiskBytes)
+        throw new AgentError('no-room', {
+          detail: `its disk is full: ${mib(bytes)} MiB are free, ${mib(config.minFreeDiskBytes)} are kept free`,
+        })
+    },
+  }
+}
+
+const mib = (bytes: number): number => Math.floor(bytes / 2 ** 20)

@@ -1,0 +1,269 @@
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, describe, it } from 'node:test'
+import {
+  claimOwner,
+  connect,
+  type Database,
+  findHost,
+  findRuntimeById,
+  findTenant,
+  listEvents,
+  migrate,
+  putTenant,
+  type RuntimeRow,
+  startOn,
+  toDeleting,
+  toFailedStillHeld,
+  toPaused,
+  toRunning,
+  toStopped,
+  toStopping,
+  updateTenant,
+} from '@porthole/db'
+import { addHost, wanted } from '@porthole/db/testing'
+import type { RuntimeFacts } from '@porthole/protocol'
+import { freshDatabase } from '../../../test/kit/database.ts'
+import { testLog } from '../../../test/kit/logs.ts'
+import { watchLoss } from './loss.ts'
+import { reconcile } from './reconcile.ts'
+
+const log = testLog('hosts')
+
+describe('hosts', { concurrency: false }, () => {
+  let fresh: Awaited<ReturnType<typeof freshDatabase>>
+  let database: Database
+
+  before(async () => {
+    fresh = await freshDatabase()
+    await migrate(fresh.url)
+    database = connect(fresh.url, { max: 10 })
+  })
+  after(async () => {
+    await database.close()
+    await fresh.drop()
+  })
+  beforeEach(async () => {
+    await database.db.execute('truncate runtimes, profiles, hosts, events, tenants restart identity cascade')
+    await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
+    for (const id of ['h1', 'h2', 'h3']) await addHost(database.db, id, 10)
+  })
+
+  const starting = async (owner: string, host = 'h1'): Promise<RuntimeRow> => {
+    const claimed = await claimOwner(database.db, wanted(owner), 60_000)
+    const row = claimed && (await startOn(database.db, claimed.row, host, 60_000))
+    return typeof row === 'object' ? row : assert.fail(String(row))
+  }
+  const running = async (owner: string, host = 'h1') =>
+    (await toRunning(database.db, await starting(owner, host))) ?? assert.fail()
+  const factOf = (row: RuntimeRow, state: RuntimeFacts['state'], more: Partial<RuntimeFacts> = {}): RuntimeFacts => ({
+    id: row.id,
+    generation: row.generation,
+    ownerHash: row.ownerHash,
+    state,
+    ...more,
+  })
+  const rowOf = async (row: RuntimeRow) => (await findRuntimeById(database.db, row.id)) ?? assert.fail()
+  const silence = (seconds: number, ...hosts: string[]) =>
+    database.db.execute(
+      `update hosts set last_seen_at = now() - interval '${seconds} s' where id in ('${hosts.join("','")}')`,
+    )
+  const held = async (host = 'h1') => (await findHost(database.db, host))?.reservedSlots
+  const used = async () => (await findTenant(database.db, 'default'))?.usedRuntimes
+  const compare = (facts: RuntimeFacts[], host = 'h1') => reconcile(database.db, log, host, facts)
+  const settle = () => database.db.execute(`update runtimes set state_at = now() - interval '1 minute'`)
+
+  describe('that go silent', () => {
+    /** A watch whose clock a test moves. */
+    const watch = () => {
+      const clock = { now: 0 }
+      const watching = watchLoss(database.db, log, { graceMs: 60_000, now: () => clock.now })
+      after(() => watching.stop())
+      return { ...watching, clock }
+    }
+
+    it('lose their runtimes after a minute, and what they held is free once', async () => {
+      const rows = [await running('alice'), await starting('bob'), await running('carol', 'h2')]
+      const paused = (await toPaused(database.db, await running('dave'), 1000, 'asked')) ?? assert.fail()
+      const { look, clock } = watch()
+      clock.now = 61_000
+      await silence(59, 'h1')
+      assert.equal(await look(), 0)
+      await silence(61, 'h1')
+      assert.equal(await look(), 3)
+      assert.deepEqual(await Promise.all([...rows, paused].map(async row => (await rowOf(row)).state)), [
+        'lost',
+        'lost',
+        'running',
+        'lost',
+      ])
+      assert.deepEqual([await held('h1'), await held('h2'), await used()], [0, 1, 1])
+      assert.equal(await look(), 0)
+      const [last] = (await listEvents(database.db, (rows[0] ?? assert.fail()).id, 0, 10)).slice(-1)
+      assert.deepEqual([last?.toState, last?.reason], ['lost', 'host-lost'])
+    })
+
+    it('free what failed and leaving runtimes held, and those stay what they are', async () => {
+      const failed = (await toFailedStillHeld(database.db, await running('alice'), {
+        code: 'x',
+        detail: 'x',
+      })) as RuntimeRow
+      const deleting = (await toDeleting(database.db, await running('bob'), false, 1000)) as RuntimeRow
+      const { look, clock } = watch()
+      clock.now = 61_000
+      await silence(61, 'h1')
+      await look()
+      assert.deepEqual([(await rowOf(failed)).state, (await rowOf(deleting)).state], ['failed', 'deleting'])
+      assert.notEqual((await rowOf(deleting)).workUntil, null)
+      assert.deepEqual([await held(), await used()], [0, 0])
+    })
+
+    it('are not given up by a gateway that has only just started', async () => {
+      await running('alice')
+      await silence(600, 'h1')
+      const { look, clock } = watch()
+      clock.now = 59_000
+      assert.equal(await look(), 0)
+      clock.now = 60_000
+      assert.equal(await look(), 1)
+    })
+
+    it('more than half of them at once get one more grace, and lose nothing when they come back in it', async () => {
+      await running('alice', 'h1')
+      await running('bob', 'h2')
+      const { look, clock } = watch()
+      clock.now = 100_000
+      await silence(61, 'h1', 'h2')
+      assert.equal(await look(), 0)
+      clock.now = 159_000
+      assert.equal(await look(), 0)
+      await silence(0, 'h1')
+      // The other one alone is no fault of ours.
+      assert.equal(await look(), 1)
+    })
+
+    it('more than half of them are given up when the grace is over', async () => {
+      await running('alice', 'h1')
+      await running('bob', 'h2')
+      const { look, clock } = watch()
+      clock.now = 100_000
+      await silence(70, 'h1', 'h2')
+      assert.equal(await look(), 0)
+      clock.now = 160_000
+      assert.equal(await look(), 2)
+    })
+
+    it('two gateways that look at the same moment free everything once', async () => {
+      for (const owner of 'abcdef') await running(owner)
+      const watches = [watch(), watch()]
+      for (const { clock } of watches) clock.now = 61_000
+      await silence(61, 'h1')
+      const lost = await Promise.all(watches.map(({ look }) => look()))
+      assert.equal(
+        lost.reduce((sum, n) => sum + n, 0),
+        6,
+      )
+      assert.deepEqual([await held(), await used()], [0, 0])
+    })
+  })
+
+  describe('that come back', () => {
+    const lost = async (owner: string) => {
+      const row = await running(owner)
+      await silence(61, 'h1')
+      const watching = watchLoss(database.db, log, { graceMs: 0 })
+      await watching.look()
+      await watching.stop()
+      await silence(0, 'h1')
+      assert.equal((await rowOf(row)).state, 'lost')
+      return row
+    }
+
+    it('keep a lost runtime of the current generation, and hold its room again', async () => {
+      const row = await lost('alice')
+      assert.deepEqual(await compare([factOf(row, 'running')]), { remove: [], unknown: [] })
+      const now = await rowOf(row)
+      assert.deepEqual([now.state, now.error, now.reserved, now.counted], ['running', null, true, true])
+      assert.deepEqual([await held(), await used()], [1, 1])
+    })
+
+    it('remove a lost runtime for which there is no room any more', async () => {
+      const row = await lost('alice')
+      await updateTenant(database.db, 'default', { maxRuntimes: 0 })
+      assert.deepEqual(await compare([factOf(row, 'running')]), {
+        remove: [{ id: row.id, generation: 1 }],
+        unknown: [],
+      })
+      assert.equal((await rowOf(row)).state, 'lost')
+      assert.deepEqual([await held(), await used()], [0, 0])
+    })
+
+    it('remove what has been started elsewhere meanwhile', async () => {
+      const row = await lost('alice')
+      const started = await startOn(database.db, await rowOf(row), 'h2', 60_000)
+      assert(typeof started === 'object')
+      await toRunning(database.db, started)
+      assert.deepEqual(await compare([factOf(row, 'running')]), {
+        remove: [{ id: row.id, generation: 1 }],
+        unknown: [],
+      })
+      assert.equal((await rowOf(row)).hostId, 'h2')
+    })
+  })
+
+  describe('and what they have', () => {
+    it('that runs as it should is left alone', async () => {
+      const row = await running('alice')
+      await settle()
+      const before = await rowOf(row)
+      assert.deepEqual(await compare([factOf(row, 'running')]), { remove: [], unknown: [] })
+      assert.deepEqual(await rowOf(row), before)
+    })
+
+    it('that nobody knows is named, not removed', async () => {
+      const fact = { ...factOf(await running('alice'), 'running'), id: `rt_${'0'.repeat(26)}` }
+      const { remove, unknown } = await compare([fact])
+      assert.deepEqual([remove, unknown], [[], [{ id: fact.id, generation: 1 }]])
+    })
+
+    it('that is of a stopped or deleted runtime is to be removed', async () => {
+      const stopping = (await toStopping(database.db, await running('alice'), 1000, 'asked')) ?? assert.fail()
+      assert.deepEqual(await compare([factOf(stopping, 'running')]), { remove: [], unknown: [] })
+      await toStopped(database.db, stopping)
+      assert.deepEqual((await compare([factOf(stopping, 'running')])).remove, [{ id: stopping.id, generation: 1 }])
+    })
+
+    it('that is ahead of its row is left to people', async () => {
+      const row = await running('alice')
+      const answer = await compare([factOf(row, 'running', { generation: 2 })])
+      assert.deepEqual(answer, { remove: [], unknown: [] })
+      assert.equal((await rowOf(row)).state, 'running')
+    })
+
+    it('that has ended fails its runtime, with the exit code, and holds its room until the host has cleaned up', async () => {
+      const row = await running('alice')
+      await compare([factOf(row, 'exited', { exitCode: 137 })])
+      const now = await rowOf(row)
+      assert.deepEqual([now.state, now.error?.exitCode, now.reserved], ['failed', 137, true])
+    })
+
+    it('that is missing fails its runtime, but not one that has only just started', async () => {
+      const row = await running('alice')
+      await compare([])
+      assert.equal((await rowOf(row)).state, 'running')
+      await settle()
+      await compare([], 'h2')
+      assert.equal((await rowOf(row)).state, 'running')
+      await compare([])
+      const now = await rowOf(row)
+      assert.deepEqual([now.state, now.error?.detail], ['failed', 'its container is gone'])
+    })
+
+    it('that was frozen behind our back is looked at again', async () => {
+      const row = await running('alice')
+      await compare([factOf(row, 'paused')])
+      const now = await rowOf(row)
+      assert.equal(now.state, 'running')
+      assert.notEqual(now.workUntil, null)
+    })
+  })
+})

@@ -1,0 +1,101 @@
+import {
+  type Db,
+  listForReconciling,
+  listSettledFor,
+  type RuntimeRow,
+  recheck,
+  toFailedStillHeld,
+  toFound,
+} from '@porthole/db'
+import type { RuntimeFacts } from '@porthole/protocol'
+import type { Logger } from 'pino'
+
+/** A container, by the runtime it belongs to. */
+export type ContainerName = { id: string; generation: number }
+
+/** What a host is to do about the containers it has told of. */
+export type Removals = {
+  /** Of generations that are over: at once. */
+  remove: ContainerName[]
+  /** Of runtimes that nobody knows: when they have been named so for a minute (DESIGN section 6). */
+  unknown: ContainerName[]
+}
+
+/** Milliseconds for which a row must have said that it runs, before a host that does not have it is believed. */
+const settledMs = 10_000
+
+/** States in which a container of the row's own generation has no business to be. */
+const isOver = (row: RuntimeRow) =>
+  row.state === 'stopped' || row.state === 'deleted' || (row.state === 'failed' && !row.reserved)
+
+/**
+ * Compares what a host has, read without a fault, with what the rows say it should have, and moves what differs on.
+ * Nothing here deletes: what is over is named to the host, by runtime and generation.
+ */
+export const reconcile = async (db: Db, log: Logger, hostId: string, facts: RuntimeFacts[]): Promise<Removals> => {
+  const rows = await listForReconciling(
+    db,
+    hostId,
+    facts.map(({ id }) => id),
+  )
+  const byId = new Map(rows.map(row => [row.id, row]))
+  const answer: Removals = { remove: [], unknown: [] }
+  const told = new Set<string>()
+  for (const fact of facts) {
+    const { id, generation } = fact
+    const row = byId.get(id)
+    if (!row) answer.unknown.push({ id, generation })
+    else if (generation < row.generation) answer.remove.push({ id, generation })
+    else if (generation > row.generation || row.hostId !== hostId)
+      // A row older than its container, or of another host, is a database that was set back: not ours to judge.
+      log.error({ host: hostId, runtime: id, generation, row: row.generation }, 'a container is ahead of its row')
+    else {
+      told.add(id)
+      if (isOver(row)) answer.remove.push({ id, generation })
+      else if (!(await follow(db, log, row, fact))) answer.remove.push({ id, generation })
+    }
+  }
+  await noteMissing(
+    db,
+    rows.filter(row => row.hostId === hostId && !told.has(row.id)),
+  )
+  return answer
+}
+
+/** @returns false when the container may not stay */
+const follow = async (db: Db, log: Logger, row: RuntimeRow, fact: RuntimeFacts): Promise<boolean> => {
+  if (fact.state === 'exited') {
+    if (row.state === 'running' || row.state === 'paused') await toFailedStillHeld(db, row, endedWith(fact))
+    return row.state !== 'lost'
+  }
+  if (row.state === 'lost' && (fact.state === 'running' || fact.state === 'paused')) {
+    const found = await toFound(db, row, fact.state)
+    if (found) log.info({ runtime: row.id, host: row.hostId, found: found !== 'no-room' }, 'lost runtime is back')
+    return found !== 'no-room'
+  }
+  // Frozen or let go by somebody who had no say: the row's word counts.
+  const isTurned = (row.state === 'running' || row.state === 'paused') && row.workUntil === null
+  if (isTurned && fact.state !== 'starting' && fact.state !== row.state) await recheck(db, row)
+  return true
+}
+
+const endedWith = ({ exitCode }: RuntimeFacts) => ({
+  code: 'runtime-failed',
+  detail: `its container ended with exit code ${exitCode ?? 'unknown'}`,
+  ...(exitCode === undefined ? {} : { exitCode }),
+})
+
+/** Rows that should run here, and of which the host has nothing. */
+const noteMissing = async (db: Db, rows: RuntimeRow[]) => {
+  const running = rows.filter(({ state }) => state === 'running' || state === 'paused')
+  // The host may have looked before the start was done.
+  const settled = await listSettledFor(
+    db,
+    running.map(({ id }) => id),
+    settledMs,
+  )
+  for (const row of running) {
+    if (!settled.has(row.id)) continue
+    await toFailedStillHeld(db, row, { code: 'runtime-failed', detail: 'its container is gone' })
+  }
+}
