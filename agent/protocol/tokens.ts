@@ -7,7 +7,7 @@
  * | command | gateway, JWKS at `/.well-known/jwks.json` | the host's id | `use: "command"` | `Authorization` |
  * | hop (edge traffic) | gateway | the host's id | `use: "hop"`, `sub` runtime id, `gen`, `access` | `x-porthole-hop` |
  * | heartbeat | the host's id, its own key | `heartbeatAudience` | | `Authorization` |
- * | challenge proof | the joining host's key | `challengeAudience` | `nonce` | body |
+ * | challenge proof | the joining host's key | `challengeAudience` | `nonce`, `cert` | body |
  */
 export const heartbeatAudience = 'porthole-gateway'
 export const challengeAudience = 'porthole-join'

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { appendFileSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +11,8 @@ import { type TestContext, test } from 'node:test'
 import { edgePath, type Heartbeat, heartbeat, hopHeader, joinRequest } from '@porthole/protocol'
 import Docker from 'dockerode'
 import { z } from 'zod'
+import { watchCredentials } from '../../test/kit/credentials.ts'
+import { evidence } from '../../test/kit/evidence.ts'
 import { listen } from './server.ts'
 import { realEngine } from './testing/config.ts'
 import { createSigner } from './testing/gateway.ts'
@@ -55,13 +58,17 @@ const ready = z.object({ type: z.literal('ready'), url: z.string(), hostId: z.st
 
 const startAgentProcess = async (t: TestContext, env: Record<string, string>) => {
   const child = fork(join(import.meta.dirname, 'main.ts'), {
-    env,
+    env: { ...env, LOG_LEVEL: 'trace' },
     execArgv: [],
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   t.after(() => child.kill('SIGKILL'))
   const lines: string[] = []
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => lines.push(text))
+  const logFile = evidence.logFile('agent')
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    lines.push(text)
+    appendFileSync(logFile, text)
+  })
   const [message] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => [lines.join('')])])
   return { child, lines, ...ready.parse(message) }
 }
@@ -99,7 +106,11 @@ test('an agent joins, serves, and after a restart goes on with what runs', { tim
     DOCKER_HOST: 'socketPath' in address ? `unix://${address.socketPath}` : `tcp://${address.host}:${address.port}`,
     PORTHOLE_EXIT_WITH_PARENT: 'true',
   }
-  const first = await startAgentProcess(t, { ...env, PORTHOLE_JOIN_TOKEN: 'once-only-token', PORT: '0' })
+  const joinToken = evidence.remember('join token', 'once-only-token')
+  watchCredentials()
+  const first = await startAgentProcess(t, { ...env, PORTHOLE_JOIN_TOKEN: joinToken, PORT: '0' })
+  const hostFile = z.object({ key: z.object({ d: z.string() }) })
+  evidence.remember('host key', hostFile.parse(JSON.parse(await readFile(join(dataDir, 'host.json'), 'utf8'))).key.d)
   assert.equal(first.hostId, hostId)
   assert.equal(joined.length, 1)
 

@@ -12,6 +12,8 @@ test('a gateway URL is enough', () => {
   assert.equal(config.dataDir, '/var/lib/porthole-agent')
   assert.equal(config.slots, 100)
   assert.equal(config.firewall, 'best-effort')
+  assert.equal(config.tls, 'auto')
+  assert.equal(config.gatewayCa, undefined)
   assert.equal(config.memoryReserveBytes, 2 ** 30)
   assert.equal(config.joinToken, undefined)
   assert.deepEqual(config.containers, {
@@ -57,6 +59,7 @@ test('a malformed value stops the start, names its variable and is not shown', (
     ['PORTHOLE_EXIT_WITH_PARENT', 'secret'],
     ['PORTHOLE_REACH', 'secret'],
     ['PORTHOLE_FIREWALL', 'secret'],
+    ['PORTHOLE_TLS', 'secret'],
     ['LOG_LEVEL', 'secret'],
     ['BROWSER_RUNTIME_IMAGE', 'secret image'],
     ['BROWSER_RUNTIME_NETWORK', 'secret net'],

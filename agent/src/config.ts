@@ -7,10 +7,14 @@ import { pythonInt } from './python-values.ts'
 /** Everything the agent is told from outside, read once at boot. */
 export type Config = {
   gatewayUrl: string
+  /** Path of the CA (PEM) that vouches for an https gateway; absent: those that Node trusts. */
+  gatewayCa?: string
   /** One-time; not needed once the host has joined. */
   joinToken?: string
   /** The URL that the gateway reaches this agent at; absent: from the address it listens on. */
   agentUrl?: string
+  /** Whether the agent serves TLS itself: always, never (it is plain, or done elsewhere), or unless it is on the loopback. */
+  tls: 'auto' | 'on' | 'off'
   listenHost: string
   /** 0: any free port. */
   port: number
@@ -30,6 +34,11 @@ export type Config = {
    */
   firewall: 'required' | 'best-effort' | 'off'
   slots: number
+  gpus: number
+  /** What placement may ask of a host, besides `os` and `arch`. */
+  labels: Readonly<Record<string, string>>
+  /** Bytes below which nothing new is started. */
+  minFreeDiskBytes: number
   /** Bytes kept for the machine itself. */
   memoryReserveBytes: number
   /** How many containers may be starting at a time. */
@@ -78,6 +87,7 @@ export const parseConfig = (env: Env): Config => {
   const legacy = legacySettings(env)
   const joinToken = text(env, 'PORTHOLE_JOIN_TOKEN')
   const agentUrl = originOf(env, 'PORTHOLE_AGENT_URL')
+  const gatewayCa = text(env, 'PORTHOLE_GATEWAY_CA')
   return {
     gatewayUrl: required(
       url(env, 'PORTHOLE_GATEWAY_URL'),
@@ -86,6 +96,8 @@ export const parseConfig = (env: Env): Config => {
     ),
     ...(joinToken === undefined ? {} : { joinToken }),
     ...(agentUrl === undefined ? {} : { agentUrl }),
+    ...(gatewayCa === undefined ? {} : { gatewayCa }),
+    tls: oneOf(env, 'PORTHOLE_TLS', ['auto', 'on', 'off'], 'auto'),
     listenHost: text(env, 'PORTHOLE_LISTEN_HOST') ?? '127.0.0.1',
     port: int(env, 'PORT', 4748, 0, 65_535),
     dataDir: text(env, 'PORTHOLE_DATA_DIR') ?? '/var/lib/porthole-agent',
@@ -103,6 +115,9 @@ export const parseConfig = (env: Env): Config => {
     },
     firewall: oneOf(env, 'PORTHOLE_FIREWALL', ['required', 'best-effort', 'off'], 'best-effort'),
     slots: int(env, 'PORTHOLE_SLOTS', 100, 0, 10_000),
+    gpus: int(env, 'PORTHOLE_GPUS', 0, 0, 64),
+    labels: labels(env, 'PORTHOLE_LABELS'),
+    minFreeDiskBytes: int(env, 'PORTHOLE_MIN_FREE_DISK_MB', 1024, 0, 2 ** 30) * 2 ** 20,
     memoryReserveBytes: int(env, 'PORTHOLE_MEMORY_RESERVE_MB', 1024, 0, 2 ** 30) * 2 ** 20,
     startsAtOnce: int(env, 'PORTHOLE_STARTS_AT_ONCE', availableParallelism(), 1, 1000),
     logLevel: oneOf(env, 'LOG_LEVEL', logLevels, 'info'),
@@ -178,6 +193,20 @@ const oneOf = <T extends string>(env: Env, name: string, choices: readonly T[], 
     throw new ConfigError(name, 'is not one of its values', `Write one of ${choices.join(', ')}.`)
   return found
 }
+
+/** `zone=a,disk=ssd`. */
+const labels = (env: Env, name: string): Record<string, string> =>
+  Object.fromEntries(
+    (text(env, name) ?? '')
+      .split(',')
+      .filter(part => part.trim() !== '')
+      .map(part => {
+        const [, key, value] = /^\s*([A-Za-z0-9][\w./-]{0,62})=([^=]{0,256}?)\s*$/.exec(part) ?? []
+        if (key === undefined || value === undefined)
+          throw new ConfigError(name, 'is not a list of labels', 'Write zone=a,disk=ssd.')
+        return [key, value]
+      }),
+  )
 
 /** Without slashes at the end. */
 const url = (env: Env, name: string): string | undefined => {

@@ -99,6 +99,7 @@ const bench = async (t: TestContext) => {
   return { seen, signer, engine, runtimes, containerPort, command, get, upgrade }
 }
 
+const seconds = () => Math.floor(Date.now() / 1000)
 const path = (rest = '/a?b=c', generation = 1, port = 'rpc') => edgePath(runtime, generation, port, rest)
 
 test('a request reaches the container with the key and the access, and without the headers of the hop', async t => {
@@ -133,6 +134,7 @@ test('every request needs a hop token for exactly this runtime and generation', 
     await signer.hop({ runtime: other }),
     await signer.hop({ generation: 2 }),
     await signer.hop({ audience: 'host_b' }),
+    await signer.hop({ issuedAt: seconds() - 90, expiresAt: seconds() - 31 }),
   ]
   for (const hop of refused) {
     const answer = await get(path(), { [hopHeader]: hop })
@@ -168,11 +170,15 @@ test('the hot path asks the engine nothing', async t => {
 })
 
 test('a new generation is found at once, and the old one is refused', async t => {
-  const { signer, runtimes, command, get } = await bench(t)
+  const { signer, runtimes, command, get, upgrade } = await bench(t)
   await get(path(), { [hopHeader]: await signer.hop() })
   await runtimes.start(runtime, command(2))
   assert.equal((await get(path('/', 2), { [hopHeader]: await signer.hop({ generation: 2 }) })).status, 200)
-  assert.equal((await get(path('/', 1), { [hopHeader]: await signer.hop() })).status, 409)
+  const old = await signer.hop()
+  assert.equal((await get(path('/', 1), { [hopHeader]: old })).status, 409)
+  assert.equal((await upgrade(path('/', 1), old)).status, 409)
+  assert.equal((await get(path('/', 2), { [hopHeader]: old })).status, 401)
+  assert.equal((await upgrade(path('/', 2), old)).status, 401)
 })
 
 test('an upgrade is spliced, and closes when the container ends', async t => {

@@ -6,7 +6,13 @@ import { z } from 'zod'
 import { localFiles } from './engine/local-files.ts'
 
 /** Where a host has joined. */
-export type Membership = { hostId: string; gatewayUrl: string; agentUrl: string }
+export type Membership = {
+  hostId: string
+  gatewayUrl: string
+  agentUrl: string
+  /** Fingerprint of the TLS certificate that the gateway knows it by; absent: none. */
+  certificate?: string | undefined
+}
 
 /** Who this host is: made once, kept in `host.json` in the data directory, readable by its owner only. */
 export type Identity = {
@@ -19,7 +25,9 @@ const algorithm = 'EdDSA'
 const privateJwk = publicKey.extend({ d: z.string() })
 const hostFile = z.object({
   key: privateJwk,
-  membership: z.object({ hostId: z.string(), gatewayUrl: z.string(), agentUrl: z.string() }).optional(),
+  membership: z
+    .object({ hostId: z.string(), gatewayUrl: z.string(), agentUrl: z.string(), certificate: z.string().optional() })
+    .optional(),
 })
 type HostFile = z.infer<typeof hostFile>
 
@@ -62,11 +70,14 @@ const toIdentity = async ({ key, membership }: HostFile): Promise<Identity> => {
   return { publicKey: open, privateKey, ...(membership ? { membership } : {}) }
 }
 
-/** By rename, so that a crash leaves the old file or the new one. */
-const save = async (dataDir: string, file: HostFile): Promise<void> => {
+const save = (dataDir: string, file: HostFile): Promise<void> =>
+  replaceFile(dataDir, 'host.json', `${JSON.stringify(file, null, 2)}\n`)
+
+/** Readable by its owner only. By rename, so that a crash leaves the old file or the new one. */
+export const replaceFile = async (dataDir: string, name: string, text: string): Promise<void> => {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  const path = join(dataDir, 'host.json')
-  await writeFile(`${path}.new`, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600, flush: true })
+  const path = join(dataDir, name)
+  await writeFile(`${path}.new`, text, { mode: 0o600, flush: true })
   await rename(`${path}.new`, path)
 }
 

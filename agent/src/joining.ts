@@ -22,13 +22,14 @@ export type Challenges = {
   during<T>(work: () => Promise<T>): Promise<T>
 }
 
-export const createChallenges = (privateKey: CryptoKey): Challenges => {
+/** @param certificate fingerprint of the certificate that the agent serves with while it joins */
+export const createChallenges = (privateKey: CryptoKey, certificate?: string): Challenges => {
   let joining = 0
   return {
     prove: async nonce =>
       joining === 0
         ? undefined
-        : new SignJWT({ nonce })
+        : new SignJWT({ nonce, ...(certificate === undefined ? {} : { cert: certificate }) })
             .setProtectedHeader({ alg: 'EdDSA' })
             .setAudience(challengeAudience)
             .setIssuedAt()

@@ -1,14 +1,14 @@
-import { pino } from 'pino'
 import { startAgent } from './agent.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { EngineNotFound } from './engine/locate.ts'
 import { FirewallUnavailable } from './firewall/iptables.ts'
 import { JoinRefused } from './joining.ts'
+import { createLog } from './log.ts'
 
 /** Milliseconds after which the process ends whatever is still under way. */
 const exitMs = 4500
 
-const log = pino({ level: 'info', base: { part: 'agent' } })
+const log = createLog('info')
 
 /** Failures that the operator can mend are one line of plain words; anything else is told with its stack. */
 const isForOperator = (error: unknown): error is Error =>

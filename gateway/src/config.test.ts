@@ -11,6 +11,8 @@ describe('parseConfig', () => {
     assert.equal(config.listenHost, '127.0.0.1')
     assert.equal(config.publicUrl, undefined)
     assert.equal(config.startTimeoutMs, 45_000)
+    assert.equal(config.allowPlainAgents, false)
+    assert.equal(parseConfig({ ...good, PORTHOLE_ALLOW_PLAIN_AGENTS: 'true' }).allowPlainAgents, true)
   })
 
   it('normalises the public URL as the original did', () => {
@@ -30,6 +32,7 @@ describe('parseConfig', () => {
     'a public URL that is none': { PUBLIC_URL: 'example.com' },
     'a public URL with a query': { PUBLIC_URL: 'https://example.com/?a=b' },
     'an origin with a path': { PORTHOLE_ALLOWED_ORIGINS: 'https://a.example.com,https://b.example.com/x' },
+    'a switch that is neither on nor off': { PORTHOLE_ALLOW_PLAIN_AGENTS: 'hunter2' },
     'a log level that is none': { LOG_LEVEL: 'loud' },
     'a start timeout of nothing': { BROWSER_RUNTIME_START_TIMEOUT: '0' },
   }

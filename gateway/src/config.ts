@@ -1,3 +1,4 @@
+import { type PlacementPolicy, placementPolicies } from '@porthole/db'
 import { normalizeBaseUrl } from './identity/view-url.ts'
 
 export type Config = {
@@ -11,6 +12,10 @@ export type Config = {
   publicUrl: string | undefined
   /** Further origins whose pages may open sockets here. */
   allowedOrigins: readonly string[]
+  /** Whether hosts may join with plain HTTP at an address that is not loopback. */
+  allowPlainAgents: boolean
+  /** How runtimes that ask for nothing else are placed. */
+  placement: PlacementPolicy
   /** Milliseconds a start may take until the runtime is ready. */
   startTimeoutMs: number
   logLevel: string
@@ -36,6 +41,20 @@ const integer = (env: Env, name: string, fallback: number, min: number, max: num
   if (!/^\d+$/.test(value) || Number(value) < min || Number(value) > max)
     throw new ConfigError(`${name} must be a whole number from ${min} to ${max}, not ${JSON.stringify(value)}`)
   return Number(value)
+}
+
+/** The first is what an unset one means. */
+const oneOf = <T extends string>(env: Env, name: string, words: readonly [T, ...T[]]): T => {
+  const value = env[name]?.trim().toLowerCase() || words[0]
+  const word = words.find(known => known === value)
+  if (word === undefined) throw new ConfigError(`${name} must be one of ${words.join(', ')}`)
+  return word
+}
+
+const flag = (env: Env, name: string): boolean => {
+  const value = env[name]?.trim().toLowerCase() || 'false'
+  if (!['true', '1', 'false', '0'].includes(value)) throw new ConfigError(`${name} must be true or false`)
+  return value === 'true' || value === '1'
 }
 
 const url = (name: string, value: string, protocols: readonly string[]): string => {
@@ -88,6 +107,8 @@ export const parseConfig = (env: Env): Config => {
       .map(part => part.trim())
       .filter(Boolean)
       .map(origin),
+    allowPlainAgents: flag(env, 'PORTHOLE_ALLOW_PLAIN_AGENTS'),
+    placement: oneOf(env, 'PORTHOLE_PLACEMENT', placementPolicies),
     startTimeoutMs: integer(env, 'BROWSER_RUNTIME_START_TIMEOUT', 45, 1, 600) * 1000,
     logLevel,
     exitWithParent: env.PORTHOLE_EXIT_WITH_PARENT === '1',

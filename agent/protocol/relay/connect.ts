@@ -1,11 +1,14 @@
 import net from 'node:net'
-import tls, { type ConnectionOptions } from 'node:tls'
+import tls, { type ConnectionOptions, TLSSocket } from 'node:tls'
 import { RelayFault } from './errors.ts'
+import type { Pin } from './pin.ts'
 
 export interface ConnectOptions {
   timeoutMs: number
   /** TLS options by https origin. */
   tls?: ((origin: string) => ConnectionOptions | undefined) | undefined
+  /** Only to the holder of this certificate, and so only over TLS. */
+  pin?: Pin | undefined
 }
 
 /** Called once: with a `RelayFault`, or with the socket when it stands. */
@@ -19,12 +22,19 @@ export const probeAfterMs = 30_000
 
 /** The one way to an upstream, for requests and for upgrades: TCP or TLS, without delay, with probes and a deadline. */
 export function connector(options: ConnectOptions): Connect {
+  const { pin } = options
   return (origin, halfOpen, done) => {
     const secure = origin.protocol === 'https:'
     const host = origin.hostname.replace(/^\[|\]$/g, '')
     const address = { host, port: Number(origin.port) || (secure ? 443 : 80), allowHalfOpen: halfOpen }
     const socket = secure
-      ? tls.connect({ ...address, ...serverName(host), ALPNProtocols: ['http/1.1'], ...options.tls?.(origin.origin) })
+      ? tls.connect({
+          ...address,
+          ...serverName(host),
+          ALPNProtocols: ['http/1.1'],
+          ...options.tls?.(origin.origin),
+          ...pin?.options,
+        })
       : net.connect(address)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, probeAfterMs)
@@ -40,9 +50,13 @@ export function connector(options: ConnectOptions): Connect {
       socket.destroy()
       done(error, null)
     }
-    const onError = (cause: Error) => settle(new RelayFault('upstream-unreachable', { cause }))
+    const onError = (cause: Error) => {
+      const isStranger = pin !== undefined && socket instanceof TLSSocket && Boolean(socket.authorizationError)
+      settle(new RelayFault(isStranger ? 'upstream-unverified' : 'upstream-unreachable', { cause }))
+    }
     const onClose = () => settle(new RelayFault('upstream-unreachable'))
-    const onConnect = () => settle(null)
+    const onConnect = () =>
+      settle(pin === undefined || pin.isHeldBy(socket) ? null : new RelayFault('upstream-unverified'))
     const deadline = setTimeout(() => settle(new RelayFault('connect-timeout')), options.timeoutMs)
     socket.on('error', onError)
     socket.on('close', onClose)

@@ -4,6 +4,7 @@ export const relayErrors = {
   'method-not-allowed': [405, 'This method is not relayed'],
   'upgrade-unsupported': [400, 'Only WebSocket upgrades without a body are relayed'],
   'upstream-unreachable': [502, 'The upstream refused the connection or could not be reached'],
+  'upstream-unverified': [503, 'The upstream is not the one that was to be reached'],
   'upstream-failed': [502, 'The upstream ended the connection without a complete answer'],
   'upstream-malformed': [502, 'The upstream sent something that is not an HTTP answer'],
   'connect-timeout': [504, 'The upstream took too long to accept the connection'],

@@ -1,4 +1,7 @@
-export { type RelayErrorCode, relayErrors } from './errors.ts'
+export { connector } from './connect.ts'
+export { type RelayErrorCode, RelayFault, relayErrors } from './errors.ts'
+export { createPeers } from './peers.ts'
+export { createPin } from './pin.ts'
 export { refuseUpgrade } from './refuse.ts'
 export { createRelay } from './relay.ts'
 export { relayServerOptions } from './server-options.ts'

@@ -1,9 +1,11 @@
 import type http from 'node:http'
 import { Answer } from './answer.ts'
-import { connector } from './connect.ts'
-import { codeOf, type RelayErrorCode } from './errors.ts'
+import { type Connect, connector } from './connect.ts'
+import { codeOf, type RelayErrorCode, RelayFault } from './errors.ts'
 import { type Exchange, untilClosed } from './exchange.ts'
 import { HttpExchange } from './http.ts'
+import { createPeers } from './peers.ts'
+import { createPin, type Pin } from './pin.ts'
 import { createPool } from './pool.ts'
 import { isStreamed, StreamedExchange } from './streamed.ts'
 import type { Relay, RelayOptions, RelayResult, RelayTarget } from './types.ts'
@@ -11,9 +13,10 @@ import { isWebSocketUpgrade, UpgradeExchange } from './upgrade.ts'
 
 /** A relay with its own pool of upstream connections, to be closed with it. */
 export function createRelay(options: RelayOptions = {}): Relay {
-  const connect = connector({ timeoutMs: options.connectTimeoutMs ?? 5_000, tls: options.tls })
-  const keepAliveMs = options.keepAliveMs ?? 4_000
-  const pools = { kept: createPool(connect, keepAliveMs), fresh: createPool(connect, keepAliveMs) }
+  const { connectTimeoutMs: timeoutMs = 5_000, keepAliveMs = 4_000 } = options
+  const wayFor = (pin?: Pin) => createWay(connector({ timeoutMs, tls: options.tls, pin }), keepAliveMs)
+  const open = wayFor()
+  const pinned = createPeers(certificate => wayFor(pinOf(certificate)))
   const maxExchanges = options.maxExchanges ?? 20_000
   const live = new Set<Pick<Exchange, 'stop'>>()
   const deferred = new WeakSet<http.IncomingMessage>()
@@ -24,6 +27,19 @@ export function createRelay(options: RelayOptions = {}): Relay {
     if (closed || target.signal?.aborted) return 'closed'
     if (live.size >= maxExchanges) return 'overloaded'
     return target.path.startsWith('/') ? undefined : 'bad-request'
+  }
+
+  /** @throws RelayFault `upstream-unverified` */
+  const wayTo = ({ origin, certificate }: RelayTarget) =>
+    certificate === undefined ? open : pinned.of(origin, certificate)
+
+  /** For an upgrade, whose refusal needs an exchange too. */
+  const connectionTo = (target: RelayTarget): { connect: Connect; fault?: RelayErrorCode } => {
+    try {
+      return { connect: wayTo(target).connect }
+    } catch (error) {
+      return { connect: open.connect, fault: codeOf(error) }
+    }
   }
 
   const whileLive = async (exchange: Pick<Exchange, 'stop'>, run: Promise<RelayResult>): Promise<RelayResult> => {
@@ -41,8 +57,9 @@ export function createRelay(options: RelayOptions = {}): Relay {
       return whileLive(exchange, untilClosed(exchange, req, res, target.signal))
     },
     async upgrade(req, socket, head, target) {
+      const { connect, fault } = connectionTo(target)
       const exchange = new UpgradeExchange(connect, req, socket, head, target)
-      const code = refusal(target) ?? (isWebSocketUpgrade(req) ? undefined : 'upgrade-unsupported')
+      const code = refusal(target) ?? (isWebSocketUpgrade(req) ? fault : 'upgrade-unsupported')
       const onAbort = () => exchange.stop('closed')
       target.signal?.addEventListener('abort', onAbort)
       const result = await whileLive(exchange, exchange.run(code))
@@ -59,17 +76,37 @@ export function createRelay(options: RelayOptions = {}): Relay {
     async close() {
       closed = true
       for (const exchange of live) exchange.stop('closed')
-      await Promise.all([pools.kept.destroy(), pools.fresh.destroy()])
+      await Promise.all([open.destroy(), pinned.destroy()])
     },
   }
 
   function compose(req: http.IncomingMessage, res: http.ServerResponse, answer: Answer, target: RelayTarget): Exchange {
     try {
+      const { connect, pools } = wayTo(target)
       if (!isStreamed(req)) return new HttpExchange(pools, req, res, answer, target)
       return new StreamedExchange(connect, req, res, answer, target, deferred.has(req))
     } catch (error) {
       return refused(answer, codeOf(error))
     }
+  }
+}
+
+/** A way to upstreams: connections of an exchange's own, and those that are kept. */
+function createWay(connect: Connect, keepAliveMs: number) {
+  const pools = { kept: createPool(connect, keepAliveMs), fresh: createPool(connect, keepAliveMs) }
+  return {
+    connect,
+    pools,
+    close: () => Promise.all([pools.kept.close(), pools.fresh.close()]),
+    destroy: () => Promise.all([pools.kept.destroy(), pools.fresh.destroy()]),
+  }
+}
+
+function pinOf(certificate: string): Pin {
+  try {
+    return createPin(certificate)
+  } catch (cause) {
+    throw new RelayFault('upstream-unverified', { cause })
   }
 }
 

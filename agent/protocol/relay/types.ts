@@ -19,6 +19,8 @@ export interface RelayOptions {
 export interface RelayTarget {
   /** `http://host:port` or `https://host:port`, nothing behind it. */
   origin: string
+  /** PEM: only the holder of this certificate is the upstream. Anyone else is sent nothing, and the client a 503. */
+  certificate?: string
   /** Path and query as they go on the wire. The caller has made sure that they stay where they may go. */
   path: string
   /** Set last: each replaces whatever the client sent under that name. `host` replaces the client's Host, else it is kept. */

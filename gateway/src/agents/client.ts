@@ -8,8 +8,9 @@ import {
   runtimeFacts,
   type StartCommand,
 } from '@porthole/protocol'
-import { type Dispatcher, request } from 'undici'
+import { request } from 'undici'
 import type { Issuer } from '../tokens/issuer.ts'
+import type { AgentConnections, AgentPeer } from './connections.ts'
 
 /** The agent answered, and the answer is no. */
 export class AgentRefused extends Error {
@@ -30,7 +31,7 @@ export class AgentUnreachable extends Error {
 }
 
 /** Where an agent is. */
-export type AgentAddress = { id: string; url: string }
+export type AgentAddress = AgentPeer & { id: string }
 
 /** Commands to one agent. Every one ends by its deadline, in AgentRefused, or in AgentUnreachable. */
 export type AgentClient = {
@@ -74,11 +75,8 @@ const problemFrom = (status: number, text: string): AgentProblem => {
   }
 }
 
-/** Starts hold a connection until the runtime is ready: they have connections of their own, and hold up nothing else. */
-export type AgentConnections = { starts: Dispatcher; others: Dispatcher }
-
 /** Talks to agents over HTTP, each request with a token that is good for that host alone. */
-export const createAgents = (issuer: Issuer, connections: AgentConnections): Agents => ({
+export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentConnections): Agents => ({
   at: host => {
     /** @param expected the one status that means "done": a proxy's redirect or page is no answer of an agent's */
     const call = async (
@@ -93,7 +91,7 @@ export const createAgents = (issuer: Issuer, connections: AgentConnections): Age
       let text: string
       try {
         const answer = await request(`${host.url}${path}`, {
-          dispatcher: method === 'PUT' ? connections.starts : connections.others,
+          dispatcher: method === 'PUT' ? connections.starts(host) : connections.others(host),
           method,
           headers: {
             authorization: `Bearer ${token}`,

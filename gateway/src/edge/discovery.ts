@@ -1,5 +1,5 @@
 import { problemHeader } from '@porthole/protocol'
-import type { RelayTarget } from '@porthole/protocol/relay'
+import { RelayFault, type RelayTarget } from '@porthole/protocol/relay'
 import { request } from 'undici'
 import type { House } from '../house.ts'
 import { Problem } from '../problem.ts'
@@ -39,7 +39,7 @@ export const fetchDiscovery = async (
   let text = ''
   try {
     const answer = await request(`${target.origin}${target.path}`, {
-      dispatcher: house.dispatcher,
+      dispatcher: house.connections.others({ url: target.origin, certificate: target.certificate ?? null }),
       method,
       headers: target.headers,
       signal: AbortSignal.timeout(deadlineMs),
@@ -60,6 +60,8 @@ export const fetchDiscovery = async (
     text = Buffer.concat(chunks).toString('utf8')
   } catch (cause) {
     if (cause instanceof Problem) throw cause
+    if (cause instanceof RelayFault && cause.code === 'upstream-unverified')
+      throw new Problem('host-unreachable', { retryAfterSeconds: 5, cause })
     throw new Problem('upstream-failed', { detail: 'DevTools did not answer', retryAfterSeconds: 1, cause })
   }
   // Statuses that have no body by definition are no answers to a question for a document.

@@ -3,7 +3,8 @@ import type { RelayFailure, RelayProblem, RelayTarget } from '@porthole/protocol
 import { Problem, type ProblemCode } from '../problem.ts'
 
 /** Our words for what the relay met on the way to a runtime. */
-const codeOf = ({ status }: RelayFailure): ProblemCode => {
+const codeOf = ({ code, status }: RelayFailure): ProblemCode => {
+  if (code === 'upstream-unverified') return 'host-unreachable'
   if (status === 504) return 'upstream-timeout'
   if (status === 503) return 'not-running'
   return status === 502 ? 'upstream-failed' : 'invalid-request'
