@@ -73,6 +73,8 @@ export const connect = (
 ): Database => {
   const options = {
     connect_timeout: 5,
+    // Seconds before the next attempt, up to one: left to itself the client waits up to 20, long after the database is back.
+    backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt) * (0.5 + Math.random() / 2),
     connection: {
       application_name: 'porthole',
       statement_timeout: 15_000,

@@ -409,6 +409,12 @@ export const touch = async (db: Db, id: string): Promise<void> => {
   await db.update(runtimes).set({ lastUsedAt: sql`now()` }).where(eq(runtimes.id, id))
 }
 
+/** As `touch`, for many at once. */
+export const touchAll = async (db: Db, ids: string[]): Promise<void> => {
+  if (ids.length === 0) return
+  await db.update(runtimes).set({ lastUsedAt: sql`now()` }).where(inArray(runtimes.id, ids))
+}
+
 export const findRuntimeById = async (db: Tx, id: string): Promise<RuntimeRow | undefined> =>
   (await db.select().from(runtimes).where(eq(runtimes.id, id)))[0]
 

@@ -9,6 +9,7 @@ import type { House } from './house.ts'
 import { Problem, problemOf } from './problem.ts'
 import { auditRoutes, recordCalls } from './routes/audit.ts'
 import { healthRoutes } from './routes/health.ts'
+import { heartbeatRoutes } from './routes/heartbeat.ts'
 import { hostRoutes } from './routes/hosts.ts'
 import { createRouter } from './routes/openapi.ts'
 import { pageRoutes } from './routes/pages.ts'
@@ -61,6 +62,11 @@ export const createApp = (house: House, relay: Relay) => {
       },
     }),
   )
+  app.use('/v1/*', async (_c, next) => {
+    // Nobody waits for a database that is known to be away: it is looked for once a second.
+    if (house.routes.isAway()) throw new Problem('database-unavailable', { retryAfterSeconds: 2 })
+    await next()
+  })
   app.use('/v1/*', async (c, next) => {
     const incoming = c.env?.incoming
     // Nobody may hold a request open by sending its body a byte at a time.
@@ -98,6 +104,7 @@ export const createApp = (house: House, relay: Relay) => {
   app.route('/', auditRoutes(house))
   app.route('/', runtimeRoutes(house))
   app.route('/', hostRoutes(house))
+  app.route('/', heartbeatRoutes(house))
   app.route('/', tokenRoutes(house))
   app.route('/', tenantRoutes(house))
   app.route('/', viewRoutes(house))

@@ -1,12 +1,14 @@
 import type { Database, RuntimeRow, TenantRow } from '@porthole/db'
 import type { Logger } from 'pino'
-import type { Dispatcher } from 'undici'
 import type { Agents } from './agents/client.ts'
+import type { AgentConnections } from './agents/connections.ts'
 import type { Audit } from './audit.ts'
 import type { OpenSockets } from './edge/open-sockets.ts'
+import type { RouteTable } from './edge/route-table.ts'
 import { Problem } from './problem.ts'
 import type { Changes } from './runtimes/changes.ts'
 import type { Conductor } from './runtimes/conductor.ts'
+import type { Placement } from './runtimes/placement.ts'
 import type { Access } from './tokens/access.ts'
 import { type Caller, demand, type Scope } from './tokens/caller.ts'
 import type { Doorman } from './tokens/doorman.ts'
@@ -20,13 +22,16 @@ export type House = {
   access: Access
   doorman: Doorman
   sockets: OpenSockets
+  routes: RouteTable
   audit: Audit
   seal: Seal
   agents: Agents
   changes: Changes
   conductor: Conductor
-  /** Connections to agents. */
-  dispatcher: Dispatcher
+  placement: Placement
+  connections: AgentConnections
+  /** Whether a host may join with plain HTTP at an address that is not loopback. */
+  allowPlainAgents: boolean
   log: Logger
   /** Milliseconds since the epoch. */
   now(): number

@@ -4,19 +4,23 @@ import { getRequestListener } from '@hono/node-server'
 import { connect, findHost, migrate } from '@porthole/db'
 import { createRelay, relayServerOptions } from '@porthole/protocol/relay'
 import type { Logger } from 'pino'
-import { Agent } from 'undici'
 import { createAgents } from './agents/client.ts'
+import { createAgentConnections } from './agents/connections.ts'
 import { createApp } from './app.ts'
 import { createAudit } from './audit.ts'
 import { type Config, ConfigError } from './config.ts'
 import { createOpenSockets } from './edge/open-sockets.ts'
+import { createRouteTable } from './edge/route-table.ts'
 import { createUpgradeHandler } from './edge/upgrades.ts'
+import { watchLoss } from './hosts/loss.ts'
 import type { House } from './house.ts'
 import { listenForChanges } from './runtimes/changes.ts'
 import { startCommandOf } from './runtimes/command.ts'
 import { createConductor } from './runtimes/conductor.ts'
 import { createDriver, leaseMs } from './runtimes/driver.ts'
+import { createPlacement } from './runtimes/placement.ts'
 import { openRoom } from './runtimes/room.ts'
+import { findSpec } from './runtimes/specs.ts'
 import { startUpkeep } from './runtimes/upkeep.ts'
 import { watchAccess } from './tokens/access.ts'
 import { createDoorman } from './tokens/doorman.ts'
@@ -58,9 +62,8 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
   const base = config.publicUrl ?? url
 
-  const dispatcher = new Agent({ connections: 64, connectTimeout: 5000, pipelining: 1 })
-  const starts = new Agent({ connections: 256, connectTimeout: 5000, pipelining: 1 })
-  const agents = createAgents(issuer, { starts, others: dispatcher })
+  const connections = createAgentConnections()
+  const agents = createAgents(issuer, connections)
   const changes = await listenForChanges(database)
   const access = await watchAccess(database, log, now)
   const externals = createExternalIssuers(db, now)
@@ -73,15 +76,22 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     sockets.checkRights()
   })
   changes.onMove(sockets.checkRuntime)
+  const routes = createRouteTable(db, changes, log)
   const room = await openRoom({ database, leaseMs, carryOut: row => driver.take(row) })
+  const placement = createPlacement({
+    db,
+    policy: config.placement,
+    imageOf: spec => findSpec(spec).recipe.image,
+  })
   const driver = createDriver({
     db,
     agents,
+    placement,
     room,
     log,
     commandFor: row => startCommandOf(row, { base, seal, deadlineMs: config.startTimeoutMs }),
   })
-  const conductor = createConductor({ db, agents, changes, driver, room, hostOf: id => findHost(db, id) })
+  const conductor = createConductor({ db, agents, changes, driver, placement, room, hostOf: id => findHost(db, id) })
   const relay = createRelay()
   const house: House = {
     database,
@@ -89,17 +99,21 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     access,
     doorman,
     sockets,
+    routes,
     audit,
     seal,
     agents,
     changes,
     conductor,
-    dispatcher,
+    placement,
+    connections,
+    allowPlainAgents: config.allowPlainAgents,
     log,
     now,
     base,
     origins: new Set([new URL(base).origin, ...config.allowedOrigins]),
   }
+  const losses = watchLoss(db, log)
   const upkeep = startUpkeep(db, issuer, log)
 
   const app = createApp(house, relay)
@@ -114,14 +128,16 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       server.closeIdleConnections()
       upkeep.stop()
+      await losses.stop()
       await driver.close(closeMs)
       await relay.close()
       server.closeAllConnections()
       await closed
       sockets.close()
+      await routes.close()
       await audit.close(2000)
       await Promise.allSettled([changes.close(), access.close(), room.close()])
-      await Promise.all([dispatcher.destroy(), starts.destroy()])
+      await connections.close()
       await database.close(2)
     },
   }

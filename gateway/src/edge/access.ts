@@ -1,5 +1,5 @@
 import type http from 'node:http'
-import { findByHash, type RuntimeRow } from '@porthole/db'
+import type { RuntimeRow } from '@porthole/db'
 import type { Access } from '@porthole/protocol'
 import { parse } from 'hono/utils/cookie'
 import { admit, type House, isForOwner } from '../house.ts'
@@ -23,7 +23,7 @@ const cookieOf = (headers: Headers) => parse(headers.cookie ?? '', viewCookie)[v
 
 /** @throws Problem `not-found` for what is not there, or not theirs; `gone` for what they deleted. */
 const findTheirs = async (house: House, tenant: string, ownerHash: OwnerHash, caller?: Caller): Promise<RuntimeRow> => {
-  const runtime = await findByHash(house.database.db, tenant, ownerHash)
+  const runtime = await house.routes.runtime(tenant, ownerHash)
   if (!runtime || (caller && !isForOwner(caller, runtime))) throw new Problem('not-found')
   if (runtime.state === 'deleted') throw new Problem('gone')
   return runtime

@@ -8,8 +8,10 @@ import { claimOwner, connect, type Database, putTenant, type RuntimeRow, startOn
 import { addHost, wanted } from '@porthole/db/testing'
 import { hopHeader } from '@porthole/protocol'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
-import { pino } from 'pino'
 import { freshDatabase } from '../../../test/kit/database.ts'
+import { eventually } from '../../../test/kit/eventually.ts'
+import { evidence } from '../../../test/kit/evidence.ts'
+import { testLog } from '../../../test/kit/logs.ts'
 import { parseConfig } from '../config.ts'
 import { ownerHashOf } from '../identity/owner.ts'
 import { type Gateway, serve } from '../server.ts'
@@ -17,7 +19,7 @@ import { mintToken, scopes } from '../tokens/caller.ts'
 import { createIssuer } from '../tokens/issuer.ts'
 import { createSeal } from '../tokens/seal.ts'
 
-const secret = 'a secret of the tests, long enough'
+const secret = evidence.remember('PORTHOLE_SECRET', 'a secret of the tests, long enough')
 
 type Seen = { method: string; url: string; headers: http.IncomingHttpHeaders; body: string }
 
@@ -63,7 +65,7 @@ describe('the edge of the gateway', { concurrency: false }, () => {
         PORT: '0',
         PUBLIC_URL: 'https://b.example.com/base',
       }),
-      pino({ level: 'silent' }),
+      testLog('gateway'),
     )
     database = connect(fresh.url)
     await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
@@ -197,12 +199,18 @@ describe('the edge of the gateway', { concurrency: false }, () => {
     assert.equal(upstream.seen.length, before + 1)
   })
 
+  /** A gateway looks at the hosts it knows once a second. */
+  const hostSeenMs = 4000
+  const askUntil = async (status: number) => {
+    const headers = { authorization: `Bearer ${token}` }
+    const answer = await fetch(`${gateway.url}/rpc/${alice.ownerHash}/run`, { headers })
+    assert.equal(answer.status, status)
+    return answer
+  }
+
   it('says 503 and when to try again while the host is silent', async () => {
     await database.db.execute(`update hosts set last_seen_at = now() - interval '1 minute' where id = 'h1'`)
-    const answer = await fetch(`${gateway.url}/rpc/${alice.ownerHash}/run`, {
-      headers: { authorization: `Bearer ${token}` },
-    })
-    assert.equal(answer.status, 503)
+    const answer = await eventually(() => askUntil(503), hostSeenMs)
     assert.equal(answer.headers.get('retry-after'), '5')
     assert.match(await upgrade(`/cdp/${alice.ownerHash}`), /^HTTP\/1\.1 503 /)
     await database.db.execute(`update hosts set last_seen_at = now() where id = 'h1'`)
@@ -210,10 +218,7 @@ describe('the edge of the gateway', { concurrency: false }, () => {
 
   it('says 502 when nobody answers at the host', async () => {
     await database.db.execute(`update hosts set url = 'http://127.0.0.1:1' where id = 'h1'`)
-    const answer = await fetch(`${gateway.url}/rpc/${alice.ownerHash}/run`, {
-      headers: { authorization: `Bearer ${token}` },
-    })
-    assert.equal(answer.status, 502)
+    const answer = await eventually(() => askUntil(502), hostSeenMs)
     assert.equal(((await answer.json()) as { code: string }).code, 'upstream-failed')
     assert.match(await upgrade(`/cdp/${alice.ownerHash}`), /^HTTP\/1\.1 502 /)
   })

@@ -1,5 +1,5 @@
 import type http from 'node:http'
-import { findHost, type RuntimeRow, touch } from '@porthole/db'
+import type { RuntimeRow } from '@porthole/db'
 import { type Access, edgePath, hopHeader, maxLifetimeSeconds } from '@porthole/protocol'
 import type { RelayTarget } from '@porthole/protocol/relay'
 import type { House } from '../house.ts'
@@ -84,14 +84,15 @@ export const targetOf = async (
   { req, requestId, signal }: { req: http.IncomingMessage; requestId: string; signal?: AbortSignal },
 ): Promise<RelayTarget & { runtime: RuntimeRow }> => {
   const runtime = await awake(house, visit, signal)
-  const host = runtime.hostId === null ? undefined : await findHost(house.database.db, runtime.hostId)
+  const host = runtime.hostId === null ? undefined : await house.routes.host(runtime.hostId)
   if (!host?.live)
     throw new Problem('host-unreachable', { detail: 'the host has been silent for 20 s or more', retryAfterSeconds: 5 })
-  await touch(house.database.db, runtime.id)
+  house.routes.touch(runtime.id)
   const place = placeOf(house.base, port, runtime.ownerHash, rest)
   return {
     runtime,
     origin: host.url,
+    ...(host.certificate === null ? {} : { certificate: host.certificate }),
     path: edgePath(runtime.id, runtime.generation, port, rest),
     headers: { [hopHeader]: await hopToken(house, host.id, runtime.id, runtime.generation, visit.access) },
     drop: ours,

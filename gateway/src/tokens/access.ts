@@ -19,6 +19,7 @@ const pollMs = 1000
 /** A look takes in what was revoked in this time: longer than any transaction may take to commit. */
 const overlapSeconds = 30
 const tenantMs = 1000
+const awayMs = 60_000
 const maxTenants = 10_000
 
 export const watchAccess = async (
@@ -29,7 +30,7 @@ export const watchAccess = async (
   /** Token id → when it would have expired anyway. */
   const revoked = new Map<string, number>()
   let suspended: ReadonlySet<string> = new Set()
-  const tenants = new Map<string, { row: TenantRow | undefined; at: number }>()
+  const tenants = new Map<string, { row: TenantRow | undefined; at: number; readAt: number }>()
   const listeners = new Set<() => void>()
 
   let isHinted = false
@@ -81,9 +82,18 @@ export const watchAccess = async (
     tenant: async slug => {
       const known = tenants.get(slug)
       if (known && now() - known.at < tenantMs) return known.row
-      const row = await findTenant(db, slug)
+      let row: TenantRow | undefined
+      try {
+        row = await findTenant(db, slug)
+      } catch (error) {
+        // While the database is away, what was known a moment ago is good for a minute; who is shut out is known anyway.
+        if (!known?.row || now() - known.readAt > awayMs) throw error
+        row = known.row
+        tenants.set(slug, { row, at: now(), readAt: known.readAt })
+        return row
+      }
       if (tenants.size >= maxTenants) tenants.clear()
-      tenants.set(slug, { row, at: now() })
+      tenants.set(slug, { row, at: now(), readAt: now() })
       return row
     },
     onChange: listener => void listeners.add(listener),

@@ -15,21 +15,27 @@ export type ExternalIssuers = {
 }
 
 const listMs = 5000
+const awayMs = 60_000
 /** Each issuer is asked on its own account: one that hangs holds up nobody else's tokens. */
 const jwksOptions = { timeoutDuration: 3000, cooldownDuration: 30_000, cacheMaxAge: 600_000 }
 
 export const createExternalIssuers = (db: Db, now: () => number): ExternalIssuers => {
-  let known: { at: number; rows: Promise<Map<string, IssuerRow>> } | undefined
+  let known: { at: number; readAt: number; rows: Promise<Map<string, IssuerRow>> } | undefined
   const keySets = new Map<string, ReturnType<typeof createRemoteJWKSet>>()
 
   const rows = () => {
     if (!known || now() - known.at > listMs) {
       const loading = listIssuers(db).then(list => new Map(list.map(row => [row.issuer, row])))
-      // A failed look is not kept.
+      const before = known
       loading.catch(() => {
-        known = undefined
+        // A failed look is not kept; while the database is away, what was known is good for a minute.
+        known = before && now() - before.readAt < awayMs ? { ...before, at: now() } : undefined
       })
-      known = { at: now(), rows: loading }
+      const orBefore = loading.catch(error => {
+        if (before && now() - before.readAt < awayMs) return before.rows
+        throw error
+      })
+      known = { at: now(), readAt: now(), rows: orBefore }
     }
     return known.rows
   }

@@ -1,0 +1,166 @@
+import {
+  type Db,
+  findByHash,
+  findHost,
+  type HostView,
+  listRuntimeStates,
+  type RuntimeRow,
+  touchAll,
+} from '@porthole/db'
+import type { Logger } from 'pino'
+import type { Changes } from '../runtimes/changes.ts'
+import { isTurning } from '../runtimes/driver.ts'
+
+/**
+ * Where running runtimes are, in memory: known routes cost no query, and keep opening while the database is away. Kept
+ * true by NOTIFY, with a look a second behind it; the agent checks the generation, so a route that is old all the same
+ * leads nowhere.
+ */
+export type RouteTable = {
+  /** The tenant's newest runtime with that hash. */
+  runtime(tenant: string, ownerHash: string): Promise<RuntimeRow | undefined>
+  /** A host that has not been removed, as it was at most a second ago. */
+  host(id: string): Promise<HostView | undefined>
+  /** Forgets what is known of a runtime: it has been moved. */
+  forget(runtimeId: string): void
+  /** Counts as use. Written once a second. */
+  touch(runtimeId: string): void
+  /** Whether the last look at the database failed. */
+  isAway(): boolean
+  close(): Promise<void>
+}
+
+const lookMs = 1000
+/** Milliseconds a look may take until the database counts as away. */
+const lookDeadlineMs = 2000
+/** Milliseconds for which what was known last is good while the database is away (DESIGN section 8, issue of outages). */
+const graceMs = 60_000
+/** Runtimes, and hosts, remembered; the oldest goes first. */
+const maxKnown = 50_000
+const maxTouched = 50_000
+
+const keyOf = (tenant: string, ownerHash: string) => `${tenant}\u001f${ownerHash}`
+
+const isKeepable = (row: RuntimeRow) => row.state === 'running' && !isTurning(row)
+
+/** A query cannot be cut short; waiting for it can. */
+const within = async <T>(ms: number, query: Promise<T>): Promise<T> => {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error('the database is slow'), { code: 'CONNECT_TIMEOUT' })), ms)
+  })
+  try {
+    return await Promise.race([query, late])
+  } finally {
+    clearTimeout(timer)
+    query.catch(() => {})
+  }
+}
+
+/**
+ * @param now milliseconds of any clock that only moves forward
+ */
+export const createRouteTable = (
+  db: Db,
+  changes: Pick<Changes, 'onMove'>,
+  log: Logger,
+  now: () => number = () => performance.now(),
+): RouteTable => {
+  const byKey = new Map<string, RuntimeRow>()
+  const keys = new Map<string, string>()
+  const hosts = new Map<string, HostView>()
+  /** How often what is known of a runtime was forgotten: a row read before that is not kept. */
+  let forgotten = 0
+  let goodAt = now()
+  let away = false
+  let touched = new Set<string>()
+
+  const forget = (id: string) => {
+    forgotten++
+    const key = keys.get(id)
+    if (key === undefined) return
+    keys.delete(id)
+    if (byKey.get(key)?.id === id) byKey.delete(key)
+  }
+  const keep = (key: string, row: RuntimeRow) => {
+    const oldest = byKey.size >= maxKnown ? byKey.values().next().value : undefined
+    if (oldest) forget(oldest.id)
+    byKey.set(key, row)
+    keys.set(row.id, key)
+  }
+  changes.onMove(forget)
+
+  const look = async () => {
+    const ids = [...keys.keys()]
+    const states = new Map((await listRuntimeStates(db, ids)).map(row => [row.id, row]))
+    for (const id of ids) {
+      const known = byKey.get(keys.get(id) ?? '')
+      const { state, generation } = states.get(id) ?? {}
+      if (known && (state !== known.state || generation !== known.generation)) forget(id)
+    }
+    for (const id of [...hosts.keys()]) {
+      const host = await findHost(db, id)
+      if (host) hosts.set(id, host)
+      else hosts.delete(id)
+    }
+    const used = touched
+    touched = new Set()
+    try {
+      await touchAll(db, [...used])
+    } catch (error) {
+      touched = new Set([...used, ...touched].slice(0, maxTouched))
+      throw error
+    }
+  }
+
+  let looking: Promise<void> | undefined
+  const lookOnce = async () => {
+    try {
+      await within(lookDeadlineMs, look())
+      goodAt = now()
+      if (away) log.info('database answers again')
+      away = false
+    } catch (error) {
+      if (!away) log.error({ err: error }, 'database does not answer: known routes stay open for a minute')
+      away = true
+    }
+  }
+  const timer = setInterval(() => {
+    looking ??= lookOnce().finally(() => {
+      looking = undefined
+    })
+  }, lookMs)
+
+  const isGood = () => now() - goodAt < graceMs
+
+  return {
+    runtime: async (tenant, ownerHash) => {
+      const key = keyOf(tenant, ownerHash)
+      const known = byKey.get(key)
+      if (known && isGood()) return known
+      const before = forgotten
+      const row = await (away
+        ? within(lookDeadlineMs, findByHash(db, tenant, ownerHash))
+        : findByHash(db, tenant, ownerHash))
+      if (row && isKeepable(row) && before === forgotten) keep(key, row)
+      return row
+    },
+    host: async id => {
+      const known = hosts.get(id)
+      if (known && isGood()) return known
+      const host = await (away ? within(lookDeadlineMs, findHost(db, id)) : findHost(db, id))
+      if (host && hosts.size < maxKnown) hosts.set(id, host)
+      return host
+    },
+    forget,
+    touch: id => {
+      if (touched.size < maxTouched) touched.add(id)
+    },
+    isAway: () => away,
+    close: async () => {
+      clearInterval(timer)
+      await looking
+      if (!away) await lookOnce()
+    },
+  }
+}
