@@ -24,6 +24,7 @@ import { chooseCertificates, join } from './membership.ts'
 import { createRemovals } from './removals.ts'
 import { createRuntimes, type Runtimes } from './runtimes.ts'
 import { closeServer, createAgentServer, listen, serveWith } from './server.ts'
+import { createVolumes, type Volumes } from './volumes.ts'
 
 export type Agent = {
   hostId: string
@@ -37,7 +38,7 @@ export type Agent = {
 const keysCooldownMs = 5000
 
 /** What a host is once it has joined. */
-type Host = { tokens: GatewayTokens; runtimes: Runtimes; edge: Edge }
+type Host = { tokens: GatewayTokens; runtimes: Runtimes; volumes: Volumes; edge: Edge }
 
 /**
  * Runs an agent: finds the engine, listens, joins the gateway, and tells it of this host from then on.
@@ -111,6 +112,7 @@ const open = (deps: {
     startsAtOnce,
     log,
   })
+  const volumes = createVolumes({ engine, hostId, defaults })
   const inventory = createInventory({ engine, list: runtimes.list, config, log })
   const { privateKey } = deps.identity
   const removals = createRemovals({ runtimes, log })
@@ -125,7 +127,7 @@ const open = (deps: {
   })
   void addresses.follow(signal, heartbeats.nudge)
   void heartbeats.run(signal)
-  return { tokens, runtimes, edge: createEdge({ tokens, addresses, relay, log }) }
+  return { tokens, runtimes, volumes, edge: createEdge({ tokens, addresses, relay, log }) }
 }
 
 /**

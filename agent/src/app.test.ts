@@ -8,6 +8,7 @@ import { createGatewayTokens } from './gateway-tokens.ts'
 import { createRuntimes } from './runtimes.ts'
 import { createSigner } from './testing/gateway.ts'
 import { defaults, hostId, image, ownerHash, runtime, silent, startCommand } from './testing/orders.ts'
+import { createVolumes } from './volumes.ts'
 
 const bench = async () => {
   const signer = await createSigner()
@@ -25,7 +26,8 @@ const bench = async () => {
     startsAtOnce: 1,
     log: silent,
   })
-  const desk = { tokens: createGatewayTokens(signer.keys, hostId), runtimes }
+  const volumes = createVolumes({ engine, hostId, defaults })
+  const desk = { tokens: createGatewayTokens(signer.keys, hostId), runtimes, volumes }
   let hasJoined = true
   const app = createApp({
     desk: () => (hasJoined ? desk : undefined),

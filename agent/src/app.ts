@@ -1,4 +1,6 @@
-import { challenge, deleteCommand, generationCommand, runtimeId, startCommand } from '@porthole/protocol'
+import { Readable } from 'node:stream'
+import type { ReadableStream as WebStream } from 'node:stream/web'
+import { challenge, deleteCommand, generationCommand, ownerHash, runtimeId, startCommand } from '@porthole/protocol'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import type { Logger } from 'pino'
@@ -6,11 +8,12 @@ import type { z } from 'zod'
 import type { GatewayTokens } from './gateway-tokens.ts'
 import { AgentError, problemOf, toAgentError } from './problems.ts'
 import type { Runtimes } from './runtimes.ts'
+import type { VolumeOwner, Volumes } from './volumes.ts'
 
 const bodyBytes = 2 ** 20
 
 /** What a host can do once it has joined. */
-export type CommandDesk = { tokens: Pick<GatewayTokens, 'command'>; runtimes: Runtimes }
+export type CommandDesk = { tokens: Pick<GatewayTokens, 'command'>; runtimes: Runtimes; volumes: Volumes }
 
 /**
  * The agent's commands, for the gateway alone.
@@ -40,12 +43,12 @@ export const createApp = (deps: {
     return answer(failure)
   })
   app.notFound(() => answer(new AgentError('not-found', { detail: 'there is no such route' })))
-  app.use(
-    bodyLimit({
-      maxSize: bodyBytes,
-      onError: () => answer(new AgentError('bad-request', { detail: 'the body is larger than 1 MiB' })),
-    }),
-  )
+  const smallBody = bodyLimit({
+    maxSize: bodyBytes,
+    onError: () => answer(new AgentError('bad-request', { detail: 'the body is larger than 1 MiB' })),
+  })
+  // A volume is as large as it is: it is streamed, for the gateway alone.
+  app.use((c, next) => (c.req.path.startsWith('/v1/volumes/') ? next() : smallBody(c, next)))
 
   app.get('/healthz', c => c.json({ status: 'ok' }))
 
@@ -56,15 +59,16 @@ export const createApp = (deps: {
     return c.json({ proof })
   })
 
-  app.use('/v1/runtimes/*', async (c, next) => {
-    const [scheme, token] = (c.req.header('authorization') ?? '').split(' ')
-    await desk().tokens.command(scheme?.toLowerCase() === 'bearer' ? token : undefined)
-    const startedAt = performance.now()
-    await next()
-    if (c.error) return
-    const ms = Math.round(performance.now() - startedAt)
-    log.info({ method: c.req.method, path: c.req.path, status: c.res.status, ms }, 'command')
-  })
+  for (const commands of ['/v1/runtimes/*', '/v1/volumes/*'])
+    app.use(commands, async (c, next) => {
+      const [scheme, token] = (c.req.header('authorization') ?? '').split(' ')
+      await desk().tokens.command(scheme?.toLowerCase() === 'bearer' ? token : undefined)
+      const startedAt = performance.now()
+      await next()
+      if (c.error) return
+      const ms = Math.round(performance.now() - startedAt)
+      log.info({ method: c.req.method, path: c.req.path, status: c.res.status, ms }, 'command')
+    })
 
   app.get('/v1/runtimes', async c => c.json(await desk().runtimes.list()))
   app.get('/v1/runtimes/:id', async c => {
@@ -83,7 +87,30 @@ export const createApp = (deps: {
     await desk().runtimes.delete(idOf(c), await body(c, deleteCommand))
     return c.body(null, 204)
   })
+
+  app.get('/v1/volumes/:hash', async c => {
+    const archive = await desk().volumes.read(volumeOf(c))
+    return c.body(Readable.toWeb(archive) as ReadableStream, 200, { 'content-type': 'application/x-tar' })
+  })
+  app.get('/v1/volumes/:hash/digest', async c => c.json(await desk().volumes.digest(volumeOf(c))))
+  app.put('/v1/volumes/:hash', async c => {
+    const { body: archive } = c.req.raw
+    if (!archive) throw new AgentError('bad-request', { detail: 'there is no archive in the body' })
+    return c.json(await desk().volumes.write(volumeOf(c), Readable.fromWeb(archive as WebStream)))
+  })
+  app.delete('/v1/volumes/:hash', async c => {
+    await desk().volumes.remove(volumeOf(c))
+    return c.body(null, 204)
+  })
   return app
+}
+
+const volumeOf = (c: Context): VolumeOwner => {
+  const parsed = ownerHash.safeParse(c.req.param('hash'))
+  const tenant = c.req.query('tenant')
+  if (!parsed.success) throw new AgentError('not-found')
+  if (!tenant || tenant.length > 64) throw new AgentError('bad-request', { detail: 'the query names no tenant' })
+  return { ownerHash: parsed.data, tenant }
 }
 
 const answer = (error: AgentError): Response => {

@@ -14,6 +14,7 @@ import { createRuntimes } from './runtimes.ts'
 import { createAgentServer, listen } from './server.ts'
 import { createSigner } from './testing/gateway.ts'
 import { defaults, hostId, image, ownerHash, recipe, runtime, silent, startCommand } from './testing/orders.ts'
+import { createVolumes } from './volumes.ts'
 
 const name = `browser-use-browser-${ownerHash}`
 
@@ -49,8 +50,9 @@ const bench = async (t: TestContext) => {
     startsAtOnce: 1,
     log: silent,
   })
+  const volumes = createVolumes({ engine, hostId, defaults })
   const edge = createEdge({ tokens, addresses, relay, log: silent })
-  const app = createApp({ desk: () => ({ tokens, runtimes }), prove: async () => undefined, log: silent })
+  const app = createApp({ desk: () => ({ tokens, runtimes, volumes }), prove: async () => undefined, log: silent })
   const server = createAgentServer({ app, edge: () => edge, relay })
   const port = await listen(server, '127.0.0.1', 0)
   t.after(async () => {

@@ -82,7 +82,10 @@ export const containerLabels = (hostId: string, id: string, command: StartComman
   [names.stopSeconds]: String(command.recipe.stopSeconds),
 })
 
-export const volumeLabels = (hostId: string, { tenant, ownerHash }: StartCommand): Labels => ({
+export const volumeLabels = (
+  hostId: string,
+  { tenant, ownerHash }: Pick<StartCommand, 'tenant' | 'ownerHash'>,
+): Labels => ({
   'browser_use.runtime': 'true',
   [names.ownerHash]: ownerHash,
   [names.tenant]: tenant,
@@ -97,6 +100,9 @@ export const isVolumeOf = (labels: Labels, hostId: string, owner: { ownerHash: s
   labels[names.host] === hostId &&
   labels[names.ownerHash] === owner.ownerHash &&
   (owner.tenant === undefined || labels[names.tenant] === owner.tenant)
+
+/** Of the containers through which this host reads and writes volumes: never started, gone with the copy. */
+export const copyLabels = (hostId: string): Labels => ({ 'porthole.copy': hostId })
 
 /** Filters for the engine's list. */
 export const ofHost = (hostId: string): Labels => ({ [names.host]: hostId })

@@ -55,7 +55,9 @@ export const createStarter = (deps: StartDependencies): Starter => {
   const start = async (order: Order, signal: AbortSignal): Promise<RuntimeFacts> => {
     const secrets = secretsOf(order, defaults)
     signal.throwIfAborted()
-    const present = await takeOver(order)
+    const present = await takeOver(order).catch(error => {
+      throw inDoubt(error)
+    })
     if (present !== undefined) return takenOver(order, present, secrets, signal)
     const leave = await turnstile.enter(signal)
     try {
@@ -80,7 +82,7 @@ export const createStarter = (deps: StartDependencies): Starter => {
     } catch (error) {
       // An engine that fails, or a newer command, says nothing against a container that has been running.
       if (error instanceof AgentError && isVerdict(error)) await removeLeftovers(order)
-      throw presentable(error, secrets)
+      throw presentable(inDoubt(error), secrets)
     }
   }
 
@@ -205,6 +207,16 @@ const isVerdict = ({ code }: AgentError): boolean => code === 'not-ready' || cod
 
 const nameTaken = (kind: 'container' | 'volume', name: string): AgentError =>
   new AgentError('name-taken', { detail: `the ${kind} ${name} was not made by this host for this owner` })
+
+/** The engine has refused something about a container that was there before: it still is, and holds its room. */
+const inDoubt = (error: unknown): unknown =>
+  error instanceof EngineRefused
+    ? new AgentError(
+        'engine-unavailable',
+        { detail: 'the engine refused to deal with the container that was there before' },
+        { cause: error },
+      )
+    : error
 
 /** The engine's own words may repeat what it was given. */
 const presentable = (error: unknown, secrets: readonly string[]): unknown =>

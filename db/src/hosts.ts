@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNull, ne, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, ne, type SQL, sql } from 'drizzle-orm'
 import type { Db, Tx } from './connect.ts'
 import { type HostRow, hosts, type ProfileRow, profiles, runtimes } from './schema.ts'
 
@@ -37,6 +37,7 @@ const view = {
   labels: hosts.labels,
   createdAt: hosts.createdAt,
   lastSeenAt: hosts.lastSeenAt,
+  drainUntil: hosts.drainUntil,
   removedAt: hosts.removedAt,
   live: sql<boolean>`coalesce(${isLive}, false)`,
   lost: sql<boolean>`coalesce(${hosts.lastSeenAt} < now() - make_interval(secs => ${lostAfterSeconds}), false)`,
@@ -52,6 +53,10 @@ export const findHost = async (db: Tx, id: string): Promise<HostView | undefined
       .from(hosts)
       .where(and(eq(hosts.id, id), isMember))
   )[0]
+
+/** All hosts of which `condition` is true. */
+export const listHostsWhere = (db: Tx, condition: SQL): Promise<HostView[]> =>
+  db.select(view).from(hosts).where(and(isMember, condition)).orderBy(asc(hosts.id))
 
 /** A keyset page of hosts by id. */
 export const listHosts = (db: Tx, page: { limit: number; after?: string | undefined }): Promise<HostView[]> =>
@@ -96,12 +101,12 @@ export const recordHeartbeat = async (
       .returning({ id: hosts.id })
   ).length > 0
 
-/** Lets runtimes be placed on a host, or not. @returns false when there is no such host */
+/** Lets runtimes be placed on a host, or not; the former ends a drain. @returns false when there is no such host */
 export const setSchedulable = async (db: Tx, id: string, schedulable: boolean): Promise<boolean> =>
   (
     await db
       .update(hosts)
-      .set({ schedulable })
+      .set({ schedulable, ...(schedulable ? { drainUntil: null } : {}) })
       .where(and(eq(hosts.id, id), isMember))
       .returning({ id: hosts.id })
   ).length > 0
@@ -191,14 +196,15 @@ export const findProfile = async (
   )[0]
 
 /**
- * Gives up a profile whose host is silent, so that its owner can start elsewhere with an empty one.
+ * Gives up a profile whose host is silent, so that its owner can start elsewhere with an empty one. Its volume goes once
+ * the host is back.
  *
- * @returns whether there was one
+ * @returns what was given up
  */
 export const forgetProfileAway = async (
   db: Tx,
   owner: Pick<ProfileRow, 'tenant' | 'mode' | 'owner'>,
-): Promise<boolean> =>
+): Promise<ProfileRow | undefined> =>
   (
     await db
       .delete(profiles)
@@ -215,8 +221,8 @@ export const forgetProfileAway = async (
           )`,
         ),
       )
-      .returning({ id: profiles.id })
-  ).length > 0
+      .returning()
+  )[0]
 
 /** Forgets a profile whose volume is gone. */
 export const forgetProfile = async (db: Tx, id: string): Promise<void> => {

@@ -1,5 +1,6 @@
 export * from './audit.ts'
 export * from './connect.ts'
+export * from './drain.ts'
 export * from './hosts.ts'
 export * from './loss.ts'
 export * from './migrate.ts'

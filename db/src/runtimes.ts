@@ -1,8 +1,8 @@
-import { and, desc, eq, inArray, isNotNull, lt, ne, or, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, inArray, isNotNull, isNull, lt, ne, notInArray, or, type SQL, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { type Need, release, reserve } from './hosts.ts'
-import { type EventRow, events, hosts, profiles, type RuntimeRow, runtimes } from './schema.ts'
+import { type EventRow, events, hosts, profiles, type RuntimeRow, runtimes, volumeRemovals } from './schema.ts'
 import { type EventData, type RuntimeError, type RuntimeState, sourcesOf } from './states.ts'
 import { type Allowance, announceRoom, countCreate, countRuntime, returnQuota, takeQuota } from './tenants.ts'
 
@@ -180,8 +180,8 @@ export const moveAndRelease = (
 
 /** Thrown inside a placement to undo it: the tenant or the host has no room after all. */
 class NoRoom extends Error {
-  readonly who: 'full' | 'over-quota'
-  constructor(who: 'full' | 'over-quota') {
+  readonly who: 'full' | 'moving' | 'over-quota'
+  constructor(who: 'full' | 'moving' | 'over-quota') {
     super(who)
     this.who = who
   }
@@ -191,14 +191,15 @@ class NoRoom extends Error {
  * Puts a runtime on a host in one transaction: a new generation, `starting`, the host's capacity reserved, and the
  * profile's home remembered.
  *
- * @returns the row; `'full'` when the host has no room, `'over-quota'` when the tenant has none; undefined when the runtime was moved by somebody else.
+ * @returns the row; `'full'` when the host has no room, `'over-quota'` when the tenant has none, `'moving'` while the
+ *   profile is copied to another host; undefined when the runtime was moved by somebody else.
  */
 export const startOn = async (
   db: Db,
   seen: RuntimeRow,
   hostId: string,
   leaseMs: number,
-): Promise<RuntimeRow | 'full' | 'over-quota' | undefined> => {
+): Promise<RuntimeRow | 'full' | 'moving' | 'over-quota' | undefined> => {
   const staysReserved = seen.reserved && seen.hostId === hostId
   if (seen.reserved && !staysReserved) throw new Error(`${seen.id} still holds capacity on ${seen.hostId}`)
   try {
@@ -225,13 +226,19 @@ export const startOn = async (
         if (!(await reserve(tx, hostId, needOf(seen)))) throw new NoRoom('full')
       }
       const { tenant, mode, owner, ownerHash } = row
-      await tx
+      // What is still to be removed there would be taken for this owner's profile.
+      const due = and(eq(volumeRemovals.hostId, hostId), eq(volumeRemovals.ownerHash, ownerHash))
+      if ((await tx.$count(volumeRemovals, due)) > 0) throw new NoRoom('full')
+      const [profile] = await tx
         .insert(profiles)
         .values({ id: `pf_${ulid()}`, tenant, mode, owner, ownerHash, hostId })
         .onConflictDoUpdate({
           target: [profiles.tenant, profiles.mode, profiles.owner],
-          set: { lastUsedAt: sql`now()`, hostId },
+          set: { lastUsedAt: sql`now()`, hostId, movingTo: null, movingUntil: null },
+          setWhere: or(isNull(profiles.movingUntil), sql`${profiles.movingUntil} < now()`),
         })
+        .returning({ id: profiles.id })
+      if (!profile) throw new NoRoom('moving')
       return row
     })
   } catch (error) {
@@ -347,7 +354,14 @@ export const loseRuntimesOfRemoved = async (db: Db, limit = 1000): Promise<numbe
     .select({ row: runtimes })
     .from(runtimes)
     .innerJoin(hosts, eq(hosts.id, runtimes.hostId))
-    .where(and(isNotNull(hosts.removedAt), isNotDeleted, or(ne(runtimes.state, 'lost'), eq(runtimes.reserved, true))))
+    .where(
+      and(
+        isNotNull(hosts.removedAt),
+        isNotDeleted,
+        // One that holds nothing there and waits for room will have another host.
+        or(notInArray(runtimes.state, ['lost', 'pending']), eq(runtimes.reserved, true)),
+      ),
+    )
     .limit(limit)
   const reason = 'its host was removed'
   let ended = 0

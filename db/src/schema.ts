@@ -82,6 +82,8 @@ export const hosts = pgTable(
     createdAt: at('created_at').notNull().defaultNow(),
     /** Null until the first heartbeat. Always the database's clock. */
     lastSeenAt: at('last_seen_at'),
+    /** Set while it is drained: what still runs there then is stopped, and profiles go to other hosts. */
+    drainUntil: at('drain_until'),
     /** Set when an operator removed it: nothing it signs is believed, nothing is sent there. A new join brings it back. */
     removedAt: at('removed_at'),
   },
@@ -171,8 +173,26 @@ export const profiles = pgTable(
       .references(() => hosts.id),
     createdAt: at('created_at').notNull().defaultNow(),
     lastUsedAt: at('last_used_at').notNull().defaultNow(),
+    /** The host it is being copied to, by whoever keeps `movingUntil` ahead of now. Nothing starts on it meanwhile. */
+    movingTo: text('moving_to').references(() => hosts.id),
+    movingUntil: at('moving_until'),
   },
   t => [uniqueIndex('profiles_owner').on(t.tenant, t.mode, t.owner), index('profiles_host').on(t.hostId)],
+)
+
+/** Volumes that are no profile any more, on hosts that have yet to remove them. */
+export const volumeRemovals = pgTable(
+  'volume_removals',
+  {
+    id: text().primaryKey(),
+    hostId: text('host_id')
+      .notNull()
+      .references(() => hosts.id),
+    tenant: text().notNull(),
+    ownerHash: text('owner_hash').notNull(),
+    createdAt: at('created_at').notNull().defaultNow(),
+  },
+  t => [index('volume_removals_host').on(t.hostId)],
 )
 
 export const events = pgTable(

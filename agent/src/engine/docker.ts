@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import Docker from 'dockerode'
 import { z } from 'zod'
 import { untilAborted, withDeadline } from './deadline.ts'
@@ -28,6 +29,8 @@ export type EngineAddress =
 /** Milliseconds. Reads are quick even on a loaded daemon; making and removing touch the disk. */
 const readMs = 10_000
 const writeMs = 60_000
+/** A volume of some gigabytes over a slow network. */
+const archiveMs = 30 * 60_000
 /** On top of the seconds that a stop leaves the container. */
 const stopSlackMs = 15_000
 
@@ -175,6 +178,19 @@ export const dockerEngine = (address: EngineAddress): Engine => {
 
     unpause: async id => {
       await call(`unpause container ${id}`, writeMs, abortSignal => docker.getContainer(id).unpause({ abortSignal }))
+    },
+
+    readArchive: (id, path) =>
+      call(`read ${path} of container ${id}`, writeMs, async abortSignal => {
+        const archive = await docker.getContainer(id).getArchive({ path, abortSignal })
+        // It is node's own answer; anything else that can be read will do.
+        return archive instanceof Readable ? archive : Readable.from(archive)
+      }),
+
+    writeArchive: async (id, path, archive) => {
+      await call(`write ${path} of container ${id}`, archiveMs, abortSignal =>
+        docker.getContainer(id).putArchive(archive, { path, abortSignal }),
+      )
     },
 
     logs: (id, lines) =>

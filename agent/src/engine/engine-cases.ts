@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { test } from 'node:test'
+import tar from 'tar-stream'
+import { eachEntry } from '../volume-digest.ts'
 import type { ContainerChange, ContainerRequest, Engine } from './engine.ts'
 import { EngineRefused, EngineUnavailable } from './errors.ts'
 
@@ -168,6 +171,46 @@ export const engineCases = (make: () => Promise<EngineBench>): void => {
     await engine.unpause(id)
     assert.equal((await engine.inspect(id))?.status, 'running')
   })
+
+  engineTest(
+    'a volume is written and read through a container that never ran, owners and modes as they were',
+    async bench => {
+      const { engine } = bench
+      const volume = `porthole-test-archive-${run}`
+      const wanted: [Parameters<tar.Pack['entry']>[0], string][] = [
+        [{ name: 'volume', type: 'directory', mode: 0o710, uid: 1000, gid: 1000 }, ''],
+        [{ name: 'volume/login', type: 'directory', mode: 0o700, uid: 1000, gid: 1000 }, ''],
+        [{ name: 'volume/login/cookies', mode: 0o600, uid: 1000, gid: 1000 }, 'a secret'],
+        [{ name: 'volume/lock', type: 'symlink', linkname: 'gone-42', mode: 0o777, uid: 1000, gid: 1000 }, ''],
+      ]
+      try {
+        await engine.ensureVolume(volume, label)
+        const id = await made(bench, 'archives', { volumes: [{ name: volume, path: '/volume' }] })
+        const pack = tar.pack()
+        for (const [header, text] of wanted) pack.entry(header, text)
+        pack.finalize()
+        await engine.writeArchive(id, '/', Readable.from(pack))
+        const found = new Map<string, unknown[]>()
+        await eachEntry(
+          await engine.readArchive(id, '/volume'),
+          async ({ name, type, mode, uid, gid, linkname }, content) => {
+            let text = ''
+            for await (const chunk of content) text += chunk
+            const plain = name.replace(/^\.\//, '').replace(/\/$/, '')
+            found.set(plain, [type, (mode ?? 0) & 0o777, uid, gid, linkname ?? '', text])
+          },
+        )
+        // Its own root, too: who runs in it must be able to write there.
+        assert.deepEqual(found.get('volume'), ['directory', 0o710, 1000, 1000, '', ''])
+        assert.deepEqual(found.get('volume/login'), ['directory', 0o700, 1000, 1000, '', ''])
+        assert.deepEqual(found.get('volume/login/cookies'), ['file', 0o600, 1000, 1000, '', 'a secret'])
+        assert.deepEqual(found.get('volume/lock'), ['symlink', 0o777, 1000, 1000, 'gone-42', ''])
+      } finally {
+        for (const { id } of await engine.list(label)) await engine.remove(id)
+        await engine.removeVolume(volume)
+      }
+    },
+  )
 
   engineTest('a volume keeps its first labels and is removed once unused', async bench => {
     const { engine } = bench

@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream'
+
 /**
  * What the agent asks of a container engine. Two rooms implement it, `docker.ts` and `fake.ts`, and both pass
  * `engine-cases.ts`.
@@ -37,6 +39,13 @@ export interface Engine {
   remove(id: string): Promise<void>
   pause(id: string): Promise<void>
   unpause(id: string): Promise<void>
+  /**
+   * What is at `path` in a container in any state, as a tar; whoever takes the stream reads or destroys it. Owners and
+   * modes are as they are there.
+   */
+  readArchive(id: string, path: string): Promise<Readable>
+  /** Unpacks a tar into the directory `path` of a container in any state, with owners and modes as in the tar. */
+  writeArchive(id: string, path: string, archive: Readable): Promise<void>
   /** The last `lines` lines of standard output and error together, or undefined when the container is gone. */
   logs(id: string, lines: number): Promise<string | undefined>
   /** Resolves with the exit code once the container has ended; has no deadline but `signal`. */

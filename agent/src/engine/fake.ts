@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
+import { Readable } from 'node:stream'
 import { untilAborted } from './deadline.ts'
 import type {
   Container,
@@ -91,6 +92,10 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
     published: Object.fromEntries(container.request.publish.map(port => [port, port])),
   })
 
+  /** A volume's tar, by its name. */
+  const contents = new Map<string, Buffer>()
+  const emptyTar = Buffer.alloc(1024)
+
   return {
     volumes,
     calls,
@@ -99,7 +104,14 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
 
     info: async () => {
       await entered('info')
-      return { version: 'fake', os: 'linux', arch: 'x86_64', rootDir: '/var/lib/docker', cpus: 2, memoryBytes: 8 * 2 ** 30 }
+      return {
+        version: 'fake',
+        os: 'linux',
+        arch: 'x86_64',
+        rootDir: '/var/lib/docker',
+        cpus: 2,
+        memoryBytes: 8 * 2 ** 30,
+      }
     },
     images: async () => {
       await entered('images')
@@ -126,6 +138,16 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
       const network = networks.get(name)
       return network ? [network] : []
     },
+    readArchive: async id => {
+      await entered('readArchive')
+      return Readable.from([contents.get(need(id).request.volumes[0]?.name ?? '') ?? emptyTar])
+    },
+    writeArchive: async (id, _path, archive) => {
+      const chunks: Buffer[] = []
+      for await (const chunk of archive) chunks.push(Buffer.from(chunk))
+      await entered('writeArchive')
+      contents.set(need(id).request.volumes[0]?.name ?? '', Buffer.concat(chunks))
+    },
     ensureVolume: async (name, labels) => {
       await entered('ensureVolume')
       const present = volumes.get(name)
@@ -143,6 +165,7 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
         throw refuse(409, `volume ${name} is in use`)
       }
       volumes.delete(name)
+      contents.delete(name)
     },
     create: async request => {
       await entered('create')

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import {
   type AgentErrorCode,
   type AgentProblem,
@@ -7,6 +8,9 @@ import {
   type RuntimeFacts,
   runtimeFacts,
   type StartCommand,
+  type VolumeDigest,
+  volumeDigest,
+  volumePath,
 } from '@porthole/protocol'
 import { request } from 'undici'
 import type { Issuer } from '../tokens/issuer.ts'
@@ -44,6 +48,22 @@ export type AgentClient = {
   remove(id: string, command: DeleteCommand): Promise<void>
   /** What the host sees, having asked the runtime for its health. Undefined: the host has no such runtime. */
   probe(id: string): Promise<RuntimeFacts | undefined>
+  volumes: VolumeClient
+}
+
+/** Whose volume. */
+export type VolumeOwner = { tenant: string; ownerHash: string }
+
+/** Profiles on the move: each works on a volume that no container has. */
+export type VolumeClient = {
+  /** Undefined: the host has no such volume. */
+  digest(owner: VolumeOwner): Promise<VolumeDigest | undefined>
+  /** The volume as a tar: to be read to its end, or destroyed. */
+  read(owner: VolumeOwner, signal: AbortSignal): Promise<Readable>
+  /** Puts a tar in the place of the volume. @returns the digest of what is there then */
+  write(owner: VolumeOwner, archive: Readable, signal: AbortSignal): Promise<VolumeDigest>
+  /** Fine when there is none. */
+  remove(owner: VolumeOwner): Promise<void>
 }
 
 export type Agents = { at(host: AgentAddress): AgentClient }
@@ -55,6 +75,8 @@ const stopMs = 40_000
 /** No answer of an agent to a command is larger. */
 const maxAnswerBytes = 1024 * 1024
 const commandLifetimeSeconds = 60
+/** A volume of some gigabytes over a slow network. */
+const copyMs = 30 * 60_000
 
 const readAll = async (body: AsyncIterable<Buffer>): Promise<string> => {
   const chunks: Buffer[] = []
@@ -75,9 +97,30 @@ const problemFrom = (status: number, text: string): AgentProblem => {
   }
 }
 
+type Sending = { timeoutMs: number; type?: string; body?: string | Readable | null; signal?: AbortSignal }
+
 /** Talks to agents over HTTP, each request with a token that is good for that host alone. */
 export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentConnections): Agents => ({
   at: host => {
+    const send = async (
+      method: 'GET' | 'PUT' | 'POST' | 'DELETE',
+      path: string,
+      { body = null, timeoutMs, signal, type }: Sending,
+    ) => {
+      const token = await issuer.sign({ use: 'command' }, { audience: host.id, seconds: commandLifetimeSeconds })
+      return request(`${host.url}${path}`, {
+        dispatcher: method === 'PUT' || timeoutMs > stopMs ? connections.starts(host) : connections.others(host),
+        method,
+        headers: { authorization: `Bearer ${token}`, ...(type === undefined ? {} : { 'content-type': type }) },
+        body,
+        headersTimeout: timeoutMs,
+        bodyTimeout: shortMs,
+        signal: signal
+          ? AbortSignal.any([signal, AbortSignal.timeout(timeoutMs + shortMs)])
+          : AbortSignal.timeout(timeoutMs + shortMs),
+      })
+    }
+
     /** @param expected the one status that means "done": a proxy's redirect or page is no answer of an agent's */
     const call = async (
       method: 'GET' | 'PUT' | 'POST' | 'DELETE',
@@ -85,23 +128,13 @@ export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentCon
       timeoutMs: number,
       expected: 200 | 204,
       body?: unknown,
+      more: Partial<Sending> = {},
     ) => {
-      const token = await issuer.sign({ use: 'command' }, { audience: host.id, seconds: commandLifetimeSeconds })
       let status: number
       let text: string
       try {
-        const answer = await request(`${host.url}${path}`, {
-          dispatcher: method === 'PUT' ? connections.starts(host) : connections.others(host),
-          method,
-          headers: {
-            authorization: `Bearer ${token}`,
-            ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          },
-          body: body === undefined ? null : JSON.stringify(body),
-          headersTimeout: timeoutMs,
-          bodyTimeout: shortMs,
-          signal: AbortSignal.timeout(timeoutMs + shortMs),
-        })
+        const json = body === undefined ? {} : { type: 'application/json', body: JSON.stringify(body) }
+        const answer = await send(method, path, { timeoutMs, ...json, ...more })
         status = answer.statusCode
         text = await readAll(answer.body)
       } catch (cause) {
@@ -120,6 +153,14 @@ export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentCon
     const factsFrom = (text: string): RuntimeFacts => {
       try {
         return runtimeFacts.parse(JSON.parse(text))
+      } catch (cause) {
+        throw new AgentUnreachable(`the agent of host ${host.id} answered with something else`, { cause })
+      }
+    }
+
+    const digestFrom = (text: string): VolumeDigest => {
+      try {
+        return volumeDigest.parse(JSON.parse(text))
       } catch (cause) {
         throw new AgentUnreachable(`the agent of host ${host.id} answered with something else`, { cause })
       }
@@ -144,6 +185,28 @@ export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentCon
       },
       remove: async (id, command) => {
         await call('DELETE', `/v1/runtimes/${id}`, stopMs, 204, command)
+      },
+      volumes: {
+        digest: async ({ tenant, ownerHash }) => {
+          try {
+            return digestFrom(await call('GET', volumePath(ownerHash, tenant, '/digest'), copyMs, 200))
+          } catch (error) {
+            if (error instanceof AgentRefused && error.is('not-found')) return undefined
+            throw error
+          }
+        },
+        read: async ({ tenant, ownerHash }, signal) => {
+          const answer = await send('GET', volumePath(ownerHash, tenant), { timeoutMs: copyMs, signal })
+          if (answer.statusCode === 200) return answer.body
+          throw new AgentRefused(problemFrom(answer.statusCode, await readAll(answer.body)))
+        },
+        write: async ({ tenant, ownerHash }, archive, signal) => {
+          const tar = { type: 'application/x-tar', body: archive, signal }
+          return digestFrom(await call('PUT', volumePath(ownerHash, tenant), copyMs, 200, undefined, tar))
+        },
+        remove: async ({ tenant, ownerHash }) => {
+          await call('DELETE', volumePath(ownerHash, tenant), stopMs, 204)
+        },
       },
       probe: async id => {
         try {

@@ -23,6 +23,8 @@ export type RouteTable = {
   host(id: string): Promise<HostView | undefined>
   /** Forgets what is known of a runtime: it has been moved. */
   forget(runtimeId: string): void
+  /** Forgets what is known of a host: it has joined anew, or was removed. Other gateways see it at their next look. */
+  forgetHost(id: string): void
   /** Counts as use. Written once a second. */
   touch(runtimeId: string): void
   /** Whether the last look at the database failed. */
@@ -153,6 +155,7 @@ export const createRouteTable = (
       return host
     },
     forget,
+    forgetHost: id => void hosts.delete(id),
     touch: id => {
       if (touched.size < maxTouched) touched.add(id)
     },

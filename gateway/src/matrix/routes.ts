@@ -101,6 +101,7 @@ export const routes: readonly Row[] = [
   operator('POST /v1/hosts/join-tokens', 'hosts:admin', [201]),
   operator('POST /v1/hosts/explain', 'hosts:admin', [200], { body: {} }),
   operator('GET /v1/hosts/{host}', 'hosts:admin', [200]),
+  operator('POST /v1/hosts/{host}/drain', 'hosts:admin', [202], { body: {} }),
   operator('POST /v1/hosts/{host}/cordon', 'hosts:admin', [200]),
   operator('POST /v1/hosts/{host}/uncordon', 'hosts:admin', [200]),
   operator('DELETE /v1/hosts/{host}', 'hosts:admin', [204]),

@@ -1,6 +1,8 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import {
   addJoinToken,
+  countLeft,
+  drainHost,
   findHost,
   type HostView,
   listHosts,
@@ -25,6 +27,8 @@ const joinTokenSeconds = 300
 /** Hosts told of in one explanation. */
 const maxExplained = 1000
 
+const hostDetail = hostSchema.extend({ left: z.object({ runtimes: z.int(), profiles: z.int() }) }).openapi('HostDetail')
+
 const hostParam = z.object({ id: plainText(64).openapi({ param: { name: 'id', in: 'path' } }) })
 
 const presentHost = (host: HostView): z.infer<typeof hostSchema> => ({
@@ -44,6 +48,7 @@ const presentHost = (host: HostView): z.infer<typeof hostSchema> => ({
   diskFreeBytes: host.diskFreeBytes,
   engineVersion: host.engineVersion,
   labels: host.labels,
+  drainUntil: host.drainUntil?.toISOString() ?? null,
   lastSeenAt: host.lastSeenAt?.toISOString() ?? null,
 })
 
@@ -120,6 +125,7 @@ export const hostRoutes = (house: House) => {
         throw new Problem('join-refused', { detail: 'the join token was used before, has expired, or never was' })
       await callBack(house.connections, peer, publicKey)
       const hostId = await putHost(db, { id: `host_${ulid()}`, name, ...peer, publicKey: publicKey.x })
+      house.routes.forgetHost(hostId)
       house.log.info({ host: hostId, name, url: peer.url, pinned: peer.certificate !== null }, 'host joined')
       return c.json({ hostId }, 200)
     },
@@ -135,12 +141,48 @@ export const hostRoutes = (house: House) => {
       tags: ['Hosts'],
       security: bearer,
       request: { params: hostParam },
-      responses: { 200: jsonAnswer('The host', hostSchema), ...problemAnswers('insufficient-scope', 'not-found') },
+      responses: { 200: jsonAnswer('The host', hostDetail), ...problemAnswers('insufficient-scope', 'not-found') },
     }),
     async c => {
       const host = await findHost(db, c.req.valid('param').id)
       if (!host) throw new Problem('not-found')
-      return c.json(presentHost(host), 200)
+      return c.json({ ...presentHost(host), left: await countLeft(db, host.id) }, 200)
+    },
+  )
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      middleware: guard(house, 'hosts:admin'),
+      path: '/v1/hosts/{id}/drain',
+      operationId: 'drainHost',
+      summary: 'Empty a host',
+      description:
+        'Nothing more is placed there. Runtimes have until the deadline to end by themselves, then they are stopped; idle profiles move to other hosts, where their owners go on. Ask for the host to see what is left; uncordon ends it.',
+      tags: ['Hosts'],
+      security: bearer,
+      request: {
+        params: hostParam,
+        body: {
+          required: true,
+          content: {
+            'application/json': {
+              schema: z
+                .strictObject({
+                  deadline: z.int().min(0).max(604_800).default(300).openapi({ description: 'Seconds.' }),
+                })
+                .openapi('DrainHost'),
+            },
+          },
+        },
+      },
+      responses: { 202: jsonAnswer('Under way', hostDetail), ...problemAnswers('insufficient-scope', 'not-found') },
+    }),
+    async c => {
+      const { id } = c.req.valid('param')
+      const host = (await drainHost(db, id, c.req.valid('json').deadline)) ? await findHost(db, id) : undefined
+      if (!host) throw new Problem('not-found')
+      return c.json({ ...presentHost(host), left: await countLeft(db, id) }, 202)
     },
   )
 
@@ -227,6 +269,7 @@ export const hostRoutes = (house: House) => {
           detail: `${runtimes} runtimes and ${profiles} profiles are on it and would be lost: delete them first, or add force=true`,
           members: { runtimes, profiles },
         })
+      house.routes.forgetHost(id)
       await loseRuntimesOfRemoved(db)
       house.log.info({ host: id, runtimes, profiles }, 'host removed')
       return c.body(null, 204)

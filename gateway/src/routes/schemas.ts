@@ -124,6 +124,7 @@ export const hostSchema = z
     diskFreeBytes: z.int().nullable(),
     engineVersion: z.string(),
     labels: z.record(z.string(), z.string()),
+    drainUntil: z.iso.datetime().nullable(),
     lastSeenAt: z.iso.datetime().nullable(),
   })
   .openapi('Host')

@@ -4,6 +4,7 @@ import {
   CreatesExceeded,
   claimOwner,
   type Db,
+  dueRemoval,
   findLive,
   findProfile,
   findRuntimeById,
@@ -263,9 +264,16 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
     return row
   }
 
+  /** The volume that is left behind goes when its host is back. */
+  const startAfresh = (wanted: NewRuntime) =>
+    db.transaction(async tx => {
+      const left = await forgetProfileAway(tx, wanted)
+      if (left) await dueRemoval(tx, left, left.hostId)
+    })
+
   return {
     ensure: async (wanted, ms, { freshProfile = false } = {}) => {
-      if (freshProfile) await forgetProfileAway(db, wanted)
+      if (freshProfile) await startAfresh(wanted)
       const deadline = performance.now() + ms
       const msLeft = () => Math.max(0, deadline - performance.now())
       for (let round = 0; round < maxRounds; round++) {

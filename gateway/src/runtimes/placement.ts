@@ -59,6 +59,11 @@ const maxTold = 20
 /** Hosts that are tried for one placement, should others take the room each time. */
 const maxTries = 8
 
+const lostTo: Record<'full' | 'moving', Reason> = {
+  full: { why: 'its last room went to another runtime', never: false },
+  moving: { why: 'the profile is on its way to another host', never: false },
+}
+
 /** Each host's reason where there are few of them; where there are many, how many hosts have which. */
 const describe = (reasons: Refusal[]): string => {
   if (reasons.length === 0) return 'no host has joined'
@@ -113,13 +118,16 @@ export const createPlacement = ({
       for (const { host, reason } of judge(hosts, demandOf(row, policy, imageOf(row.spec)))) {
         const refusal = excluded.get(host.id)
         if (refusal !== undefined) reasons.push({ host: host.name, reason: { why: refusal, never: false } })
+        // Its profile is on its way to another host, or soon will be: that is worth waiting for.
+        else if (home !== undefined && host.drainUntil && !row.reserved)
+          reasons.push({ host: host.name, reason: { why: 'it is being drained, and the profile moves', never: false } })
         // What it holds there already is its own.
         else if (reason && !(row.reserved && row.hostId === host.id)) reasons.push({ host: host.name, reason })
         else if (tries++ >= maxTries) reasons.push({ host: host.name, reason: { why: 'not tried', never: false } })
         else {
           const started = await startOn(db, row, host.id, leaseMs)
-          if (started !== 'full') return started
-          reasons.push({ host: host.name, reason: { why: 'its last room went to another runtime', never: false } })
+          if (started !== 'full' && started !== 'moving') return started
+          reasons.push({ host: host.name, reason: lostTo[started] })
         }
       }
       const [only] = hosts

@@ -26,6 +26,7 @@ const hostOf = (more: Partial<HostView> = {}): HostView => ({
   labels: { arch: 'amd64', zone: 'a' },
   createdAt: new Date(0),
   lastSeenAt: new Date(0),
+  drainUntil: null,
   removedAt: null,
   live: true,
   lost: false,

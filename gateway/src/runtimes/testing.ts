@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
 import { type Database, findHost } from '@porthole/db'
 import { type AgentErrorCode, agentErrors, type RuntimeFacts } from '@porthole/protocol'
 import type { Logger } from 'pino'
@@ -23,7 +24,16 @@ export const fakeHost = () => {
     stop: async () => {},
     probe: async () => {},
     turn: async (_to: 'paused' | 'running') => {},
+    write: async (_text: string) => {},
+    removeVolume: async () => {},
   }
+  /** By host and owner: what is in a volume. */
+  const volumes = new Map<string, string>()
+  const digestOf = (text: string) => ({
+    digest: Buffer.from(text).toString('base64url').slice(0, 64),
+    files: 1,
+    bytes: text.length,
+  })
   const turn = (to: 'paused' | 'running') => async (id: string) => {
     calls.push(to === 'paused' ? 'pause' : 'resume')
     await script.turn(to)
@@ -32,7 +42,7 @@ export const fakeHost = () => {
     containers.set(id, { ...facts, state: to })
   }
   const agents: Agents = {
-    at: () => ({
+    at: ({ id }) => ({
       start: async (id, { generation, ownerHash }) => {
         calls.push(`start ${generation}`)
         await script.start()
@@ -43,6 +53,23 @@ export const fakeHost = () => {
         calls.push('stop')
         await script.stop()
         containers.delete(id)
+      },
+      volumes: {
+        digest: async ({ ownerHash }) => {
+          const text = volumes.get(`${id} ${ownerHash}`)
+          return text === undefined ? undefined : digestOf(text)
+        },
+        read: async ({ ownerHash }) => Readable.from([volumes.get(`${id} ${ownerHash}`) ?? '']),
+        write: async ({ ownerHash }, archive) => {
+          const text = (await archive.toArray()).join('')
+          await script.write(text)
+          volumes.set(`${id} ${ownerHash}`, text)
+          return digestOf(text)
+        },
+        remove: async ({ ownerHash }) => {
+          await script.removeVolume()
+          volumes.delete(`${id} ${ownerHash}`)
+        },
       },
       pause: turn('paused'),
       resume: turn('running'),
@@ -57,7 +84,7 @@ export const fakeHost = () => {
       },
     }),
   }
-  return { agents, containers, calls, script }
+  return { agents, containers, volumes, calls, script }
 }
 
 /** Whether what was thrown is the problem of that code. */

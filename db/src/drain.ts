@@ -1,0 +1,207 @@
+import { and, asc, eq, exists, inArray, isNotNull, isNull, ne, notExists, or, type SQL, sql } from 'drizzle-orm'
+import { ulid } from 'ulid'
+import type { Db, Tx } from './connect.ts'
+import { type HostView, listHostsWhere } from './hosts.ts'
+import { inMs } from './runtimes.ts'
+import { hosts, type ProfileRow, profiles, type RuntimeRow, runtimes, volumeRemovals } from './schema.ts'
+
+/**
+ * Begins, or hastens, the draining of a host: nothing new comes, what runs has `seconds` to end by itself.
+ *
+ * @returns false when there is no such host
+ */
+export const drainHost = async (db: Tx, id: string, seconds: number): Promise<boolean> =>
+  (
+    await db
+      .update(hosts)
+      .set({ schedulable: false, drainUntil: inMs(seconds * 1000) })
+      .where(and(eq(hosts.id, id), isNull(hosts.removedAt)))
+      .returning({ id: hosts.id })
+  ).length > 0
+
+export const listDraining = (db: Tx): Promise<HostView[]> => listHostsWhere(db, isNotNull(hosts.drainUntil))
+
+/** Runtimes that still run on a host whose time to end by themselves is over. */
+export const listOverdue = (db: Tx, hostId: string, limit = 50): Promise<RuntimeRow[]> =>
+  db
+    .select()
+    .from(runtimes)
+    .where(
+      and(
+        eq(runtimes.hostId, hostId),
+        inArray(runtimes.state, ['running', 'paused']),
+        exists(
+          db
+            .select({ id: hosts.id })
+            .from(hosts)
+            .where(and(eq(hosts.id, hostId), sql`${hosts.drainUntil} < now()`)),
+        ),
+      ),
+    )
+    .limit(limit)
+
+const ownersRuntime = and(
+  eq(runtimes.tenant, profiles.tenant),
+  eq(runtimes.mode, profiles.mode),
+  eq(runtimes.owner, profiles.owner),
+)
+/** A runtime that holds room, or is about to, has the volume in use. */
+const isInUse = or(eq(runtimes.reserved, true), inArray(runtimes.state, ['starting', 'running', 'paused', 'stopping']))
+
+const isFree = or(isNull(profiles.movingUntil), sql`${profiles.movingUntil} < now()`)
+
+/** Profiles on a host that nobody uses and nobody is moving. */
+export const listIdleProfiles = (db: Tx, hostId: string, limit = 10): Promise<ProfileRow[]> =>
+  db
+    .select()
+    .from(profiles)
+    .where(
+      and(
+        eq(profiles.hostId, hostId),
+        isFree,
+        notExists(db.select({ id: runtimes.id }).from(runtimes).where(and(ownersRuntime, isInUse))),
+      ),
+    )
+    .orderBy(asc(profiles.lastUsedAt))
+    .limit(limit)
+
+/**
+ * Takes a profile for a move: nothing starts on it for `ms`, which whoever moves it renews.
+ *
+ * @returns undefined when it is in use, or somebody else moves it
+ */
+export const claimMove = (db: Db, seen: ProfileRow, to: string, ms: number): Promise<ProfileRow | undefined> =>
+  db.transaction(async tx => {
+    // Locked first: a start that was faster is seen below, and a later one sees the move.
+    const [profile] = await tx
+      .select()
+      .from(profiles)
+      .where(and(eq(profiles.id, seen.id), eq(profiles.hostId, seen.hostId), isFree))
+      .for('update')
+    if (!profile) return undefined
+    const [user] = await tx
+      .select({ id: runtimes.id })
+      .from(runtimes)
+      .where(
+        and(
+          eq(runtimes.tenant, profile.tenant),
+          eq(runtimes.mode, profile.mode),
+          eq(runtimes.owner, profile.owner),
+          isInUse,
+        ),
+      )
+      .limit(1)
+    if (user) return undefined
+    const [claimed] = await tx
+      .update(profiles)
+      .set({ movingTo: to, movingUntil: inMs(ms) })
+      .where(eq(profiles.id, profile.id))
+      .returning()
+    return claimed
+  })
+
+const isMoveOf = (claimed: ProfileRow): SQL | undefined =>
+  and(
+    eq(profiles.id, claimed.id),
+    eq(profiles.hostId, claimed.hostId),
+    eq(profiles.movingTo, claimed.movingTo ?? ''),
+    sql`${profiles.movingUntil} > now()`,
+  )
+
+/** @returns false when the move is not this one's any more */
+export const renewMove = async (db: Tx, claimed: ProfileRow, ms: number): Promise<boolean> =>
+  (
+    await db
+      .update(profiles)
+      .set({ movingUntil: inMs(ms) })
+      .where(isMoveOf(claimed))
+      .returning({ id: profiles.id })
+  ).length > 0
+
+/** The copy is whole: the profile lives there now, and its old volume is to be removed. @returns false as `renewMove` */
+export const finishMove = (db: Db, claimed: ProfileRow): Promise<boolean> =>
+  db.transaction(async tx => {
+    const { movingTo: to, hostId: from } = claimed
+    if (to === null) return false
+    const [moved] = await tx
+      .update(profiles)
+      .set({ hostId: to, movingTo: null, movingUntil: null })
+      .where(isMoveOf(claimed))
+      .returning()
+    if (!moved) return false
+    // A removal that was still due there would take the profile that has just come.
+    await tx
+      .delete(volumeRemovals)
+      .where(and(eq(volumeRemovals.hostId, to), eq(volumeRemovals.ownerHash, moved.ownerHash)))
+    await dueRemoval(tx, moved, from)
+    return true
+  })
+
+/** The copy failed: the profile stays where it is, and what has come of the copy is to be removed. */
+export const abandonMove = (db: Db, claimed: ProfileRow): Promise<void> =>
+  db.transaction(async tx => {
+    if (claimed.movingTo === null) return
+    await tx
+      .update(profiles)
+      .set({ movingTo: null, movingUntil: null })
+      .where(and(eq(profiles.id, claimed.id), eq(profiles.movingTo, claimed.movingTo)))
+    // It may have been deleted meanwhile: the copy goes all the same, unless somebody else's move has made it good.
+    const [there] = await tx
+      .select({ id: profiles.id })
+      .from(profiles)
+      .where(and(eq(profiles.ownerHash, claimed.ownerHash), eq(profiles.hostId, claimed.movingTo)))
+    if (!there) await dueRemoval(tx, claimed, claimed.movingTo)
+  })
+
+/** Remembers a volume that a host is to remove. */
+export const dueRemoval = async (
+  tx: Tx,
+  { tenant, ownerHash }: Pick<ProfileRow, 'tenant' | 'ownerHash'>,
+  hostId: string,
+): Promise<void> => {
+  await tx.insert(volumeRemovals).values({ id: `vr_${ulid()}`, hostId, tenant, ownerHash })
+}
+
+export type VolumeRemovalRow = typeof volumeRemovals.$inferSelect
+
+/** Volumes to remove, on hosts that answer, that are nobody's profile there. */
+export const listDueRemovals = (db: Tx, limit = 20): Promise<VolumeRemovalRow[]> =>
+  db
+    .select({
+      id: volumeRemovals.id,
+      hostId: volumeRemovals.hostId,
+      tenant: volumeRemovals.tenant,
+      ownerHash: volumeRemovals.ownerHash,
+      createdAt: volumeRemovals.createdAt,
+    })
+    .from(volumeRemovals)
+    .innerJoin(hosts, eq(hosts.id, volumeRemovals.hostId))
+    .where(
+      and(
+        isNull(hosts.removedAt),
+        sql`${hosts.lastSeenAt} > now() - interval '20 s'`,
+        notExists(
+          db
+            .select({ id: profiles.id })
+            .from(profiles)
+            .where(
+              and(
+                eq(profiles.ownerHash, volumeRemovals.ownerHash),
+                or(eq(profiles.hostId, volumeRemovals.hostId), eq(profiles.movingTo, volumeRemovals.hostId)),
+              ),
+            ),
+        ),
+      ),
+    )
+    .orderBy(asc(volumeRemovals.id))
+    .limit(limit)
+
+export const forgetRemoval = async (db: Tx, id: string): Promise<void> => {
+  await db.delete(volumeRemovals).where(eq(volumeRemovals.id, id))
+}
+
+/** What is still on a host: runtimes that are not deleted, profiles, and volumes to be removed. */
+export const countLeft = async (db: Tx, hostId: string): Promise<{ runtimes: number; profiles: number }> => ({
+  runtimes: await db.$count(runtimes, and(eq(runtimes.hostId, hostId), ne(runtimes.state, 'deleted'))),
+  profiles: await db.$count(profiles, eq(profiles.hostId, hostId)),
+})
