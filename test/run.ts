@@ -1,9 +1,11 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { tell } from '../infra/dev/explained.ts'
 import { createProgress, screenOf } from '../infra/dev/progress.ts'
 import { stopSignals } from '../infra/dev/signals.ts'
 import { type Ending, tearDown } from '../infra/dev/teardown.ts'
-import { inheritedEnv, readRunnerConfig } from './kit/config.ts'
+import { evidenceVariable, inheritedEnv, readRunnerConfig } from './kit/config.ts'
+import { createEvidenceFolder } from './kit/evidence-folder.ts'
 import { findTests } from './kit/files.ts'
 import { lint } from './kit/lint.ts'
 import { runShown } from './kit/run-program.ts'
@@ -46,16 +48,21 @@ async function run(): Promise<number> {
       return 1
     }
   }
-  const world = files.real.length > 0 ? await prepareWorld({ root, config, progress, endings, signal: stop }) : {}
+  const evidence = createEvidenceFolder(words.length === 0)
+  // The last to go: until then Postgres writes its log into it.
+  const remove = async () => rmSync(evidence, { recursive: true, force: true })
+  endings.push({ title: 'Logs of the tests', stop: remove, force: remove })
+  const preparing = { root, config, progress, endings, evidence, signal: stop }
+  const world = files.real.length > 0 ? await prepareWorld(preparing) : {}
   const flags = [
     `--test-concurrency=${atOnce}`,
     `--test-timeout=${testTimeoutMs}`,
-    '--test-reporter=spec',
+    `--test-reporter=${join(root, 'test/kit/evidence-reporter.ts')}`,
     '--test-force-exit',
   ]
   return await runShown(process.execPath, ['--test', ...flags, ...files.unit, ...files.real], {
     cwd: root,
-    env: { ...env, ...world },
+    env: { ...env, ...world, [evidenceVariable]: evidence },
     signal: AbortSignal.any([stop, AbortSignal.timeout(wholeTimeoutMs)]),
   })
 }

@@ -2,17 +2,19 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import Docker from 'dockerode'
+import { agentTestLog } from '../../test/kit/logs.ts'
 import { keyOf, originOf } from './containers.ts'
 import { dockerEngine } from './engine/docker.ts'
 import { httpProbe } from './health.ts'
 import { createRuntimes } from './runtimes.ts'
 import { realEngine } from './testing/config.ts'
 import { runIn } from './testing/inside.ts'
-import { recipe, silent, defaults as someDefaults, startCommand } from './testing/orders.ts'
+import { recipe, defaults as someDefaults, startCommand } from './testing/orders.ts'
 
 const { address, image } = await realEngine()
 const engine = dockerEngine(address)
 const docker = new Docker(address)
+const log = agentTestLog('agent')
 const run = randomBytes(4).toString('hex')
 const hostId = `host_test_${run}`
 const defaults = {
@@ -33,7 +35,7 @@ describe('from inside a browser runtime', {
   skip: !isFit && 'needs the browser image on x86-64',
   timeout: 180_000,
 }, () => {
-  const runtimes = createRuntimes({ engine, probe, hostId, defaults, reach: 'bridge', startsAtOnce: 2, log: silent })
+  const runtimes = createRuntimes({ engine, probe, hostId, defaults, reach: 'bridge', startsAtOnce: 2, log })
   let name = ''
   let neighbour = ''
 

@@ -16,9 +16,10 @@ import {
 } from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
-import { pino } from 'pino'
 import { freshDatabase } from '../../test/kit/database.ts'
 import { eventually } from '../../test/kit/eventually.ts'
+import { evidence } from '../../test/kit/evidence.ts'
+import { testLog } from '../../test/kit/logs.ts'
 import { parseConfig } from './config.ts'
 import { ownerHashOf } from './identity/owner.ts'
 import { type Gateway, serve } from './server.ts'
@@ -26,7 +27,7 @@ import { mintToken, type Scope, scopes } from './tokens/caller.ts'
 import { createIssuer, type Issuer } from './tokens/issuer.ts'
 import { createSeal } from './tokens/seal.ts'
 
-const secret = 'a secret of the tests, long enough'
+const secret = evidence.remember('PORTHOLE_SECRET', 'a secret of the tests, long enough')
 /** Milliseconds within which every gateway must know. */
 const known = 2000
 
@@ -42,7 +43,7 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
   before(async () => {
     fresh = await freshDatabase()
     const config = parseConfig({ DATABASE_URL: fresh.url, PORTHOLE_SECRET: secret, PORT: '0' })
-    gateways = await Promise.all([1, 2].map(() => serve(config, pino({ level: 'silent' }))))
+    gateways = await Promise.all([1, 2].map(n => serve(config, testLog(`gateway-${n}`))))
     database = connect(fresh.url)
     for (const slug of ['default', 'acme']) await putTenant(database.db, { slug, mode: 'docker-per-principal' })
     issuer = await createIssuer(database.db, createSeal(secret), Date.now)

@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test'
 import { addTicket, claimOwner, connect, type Database, move, putTenant, type RuntimeRow } from '@porthole/db'
 import { wanted } from '@porthole/db/testing'
 import { base64url, exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { rememberEnv } from '../../test/kit/credentials.ts'
 import { freshDatabase } from '../../test/kit/database.ts'
 import { evidence } from '../../test/kit/evidence.ts'
 import { testLog } from '../../test/kit/logs.ts'
@@ -92,12 +93,14 @@ describe('the public API', { concurrency: false }, () => {
     })
 
   const bearer = (jwt: string) => ({ authorization: `Bearer ${jwt}` })
-  const post = (target: string, jwt: string, body: unknown, headers: Record<string, string> = {}) =>
-    send(target, {
+  const post = (target: string, jwt: string, body: unknown, headers: Record<string, string> = {}) => {
+    rememberEnv(body)
+    return send(target, {
       method: 'POST',
       headers: { ...bearer(jwt), 'content-type': 'application/json', ...headers },
       body: JSON.stringify(body),
     })
+  }
   const upgrade = (target: string, headers: Record<string, string> = {}) =>
     send(target, {
       headers: {

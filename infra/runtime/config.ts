@@ -18,7 +18,10 @@ export type Config = {
   childEnv: Record<string, string>
 }
 
-/** Thrown for a value that can't be used; the message names the variable and what it must look like. */
+/**
+ * Thrown for a value that can't be used; the message names the variable and what it must look like. Not the value: it goes
+ * to the log, and may be a secret that was given to the wrong name.
+ */
 export class ConfigError extends Error {
   override name = 'ConfigError'
 }
@@ -36,7 +39,7 @@ const port = (env: Environment, name: string, fallback: number): number => {
   const value = text(env, name)
   if (value === undefined) return fallback
   const parsed = /^\d{1,5}$/.test(value) ? Number(value) : 0
-  if (parsed < 1 || parsed > 65535) throw new ConfigError(`${name} must be a port from 1 to 65535, not "${value}"`)
+  if (parsed < 1 || parsed > 65535) throw new ConfigError(`${name} must be a port from 1 to 65535`)
   return parsed
 }
 
@@ -44,14 +47,14 @@ const screen = (env: Environment): Config['screen'] => {
   const value = text(env, 'BROWSER_SCREEN') ?? '1280x800'
   const [, width, height] = /^(\d{3,4})x(\d{3,4})$/.exec(value) ?? []
   if (width === undefined || height === undefined) {
-    throw new ConfigError(`BROWSER_SCREEN must be <width>x<height> in pixels, such as 1280x800, not "${value}"`)
+    throw new ConfigError(`BROWSER_SCREEN must be <width>x<height> in pixels, such as 1280x800`)
   }
   return { width: Number(width), height: Number(height) }
 }
 
 const dataDir = (env: Environment): string => {
   const value = text(env, 'BROWSER_DATA_DIR') ?? '/data'
-  if (!value.startsWith('/')) throw new ConfigError(`BROWSER_DATA_DIR must be an absolute path, not "${value}"`)
+  if (!value.startsWith('/')) throw new ConfigError(`BROWSER_DATA_DIR must be an absolute path`)
   return value
 }
 

@@ -26,6 +26,13 @@ export function testSetting(name: keyof TestConfig, env: NodeJS.ProcessEnv = pro
   return value
 }
 
+/** Names the folder that a run of `npm test` keeps its logs and secrets in, see evidence-folder.ts. */
+export const evidenceVariable = 'PORTHOLE_TEST_EVIDENCE'
+
+/** That folder; undefined when the test was started by hand. */
+export const evidenceFolder = (env: NodeJS.ProcessEnv = process.env): string | undefined =>
+  env[evidenceVariable]?.trim() || undefined
+
 /** The environment of this process, for what it starts. */
 export const inheritedEnv = (): NodeJS.ProcessEnv => ({ ...process.env })
 

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import postgres from 'postgres'
 import { testSetting } from './config.ts'
+import { watchCredentials } from './credentials.ts'
+import { evidence } from './evidence.ts'
 
 export type TestDatabase = { url: string; drop(): Promise<void> }
 
@@ -8,6 +10,9 @@ export type TestDatabase = { url: string; drop(): Promise<void> }
 export async function freshDatabase(serverUrl = testSetting('databaseUrl')): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString('hex')}`
   const url = new URL(serverUrl)
+  evidence.remember('database password', decodeURIComponent(url.password))
+  // A test with a database has a gateway, or a part of one, in its process.
+  watchCredentials()
   url.pathname = `/${name}`
   await runOn(serverUrl, sql => sql.unsafe(`create database ${name}`))
   return {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type Docker from 'dockerode'
@@ -8,7 +8,10 @@ import { freePort } from '../../infra/dev/ports.ts'
 import { type Agent, type BootstrapTokens, bootstrapTenant, startAgent, startGateway } from '../../infra/dev/stack.ts'
 import { dockerAt } from '../../infra/docker/probe.ts'
 import { inheritedEnv, testSetting } from './config.ts'
+import { followContainers } from './container-logs.ts'
+import { rememberAnswer, rememberEnv } from './credentials.ts'
 import { freshDatabase } from './database.ts'
+import { evidence } from './evidence.ts'
 
 export type StackOptions = {
   /** Of the first tenant. */
@@ -48,13 +51,23 @@ export async function startStack(options: StackOptions = {}): Promise<TestStack>
   const docker = dockerAt(dockerHost, { tls: false, certPath: undefined })
   const endings: (() => Promise<unknown>)[] = [async () => rmSync(dir, { recursive: true, force: true })]
   try {
+    // After the containers are gone, so that the last they said is kept.
+    let stopFollowing = async () => {}
+    endings.push(() => stopFollowing())
     const database = await freshDatabase()
     endings.push(database.drop, () => removeTraces(docker, names))
     const port = await freePort()
     const gatewayUrl = `http://127.0.0.1:${port}`
-    const place = { root, logDir: dir, env: inheritedEnv() }
+    // Kept until the whole run is over: no secret may be in them.
+    const logDir = evidence.logFolder('stack')
+    const place = { root, logDir, env: { ...inheritedEnv(), LOG_LEVEL: 'trace' } }
     const settings = { databaseUrl: database.url, publicUrl: gatewayUrl, secret: randomBytes(32).toString('hex') }
-    const mint = () => bootstrapTenant({ ...place, ...settings, mode: options.mode ?? 'docker-per-principal' })
+    evidence.remember('PORTHOLE_SECRET', settings.secret)
+    const mint = async () => {
+      const made = await bootstrapTenant({ ...place, ...settings, mode: options.mode ?? 'docker-per-principal' })
+      rememberAnswer(made)
+      return made
+    }
 
     let gateway: Child
     const runGateway = () =>
@@ -84,6 +97,9 @@ export async function startStack(options: StackOptions = {}): Promise<TestStack>
       })
     agent = await runAgent(tokens.joinToken, 0)
     endings.push(() => agent.stop())
+    const hostFile = JSON.parse(readFileSync(join(dir, 'agent/host.json'), 'utf8')) as { key: { d: string } }
+    evidence.remember('host key', hostFile.key.d)
+    stopFollowing = await followContainers(docker, agent.hostId, logDir)
 
     return {
       ...tokens,
@@ -105,8 +121,9 @@ export async function startStack(options: StackOptions = {}): Promise<TestStack>
         agent = await runAgent(joinToken, Number(new URL(agent.url).port))
         return agent
       },
-      call: (method, path, body, token = tokens.tenantToken) =>
-        fetch(`${gatewayUrl}${path}`, {
+      async call(method, path, body, token = tokens.tenantToken) {
+        rememberEnv(body)
+        const answer = await fetch(`${gatewayUrl}${path}`, {
           method,
           signal: AbortSignal.timeout(60_000),
           headers: {
@@ -114,7 +131,17 @@ export async function startStack(options: StackOptions = {}): Promise<TestStack>
             ...(body === undefined ? {} : { 'content-type': 'application/json' }),
           },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        }),
+        })
+        // What a runtime answers, or streams, is its own.
+        if (path.startsWith('/v1/') && /json/.test(answer.headers.get('content-type') ?? ''))
+          rememberAnswer(
+            await answer
+              .clone()
+              .json()
+              .catch(() => undefined),
+          )
+        return answer
+      },
       close: () => closeAll(endings),
     }
   } catch (error) {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inStep, type Progress } from '../../infra/dev/progress.ts'
@@ -10,6 +10,7 @@ import { ensureImage } from '../../infra/image/build.ts'
 import { startPostgres } from '../../infra/postgres/embedded.ts'
 import { immediateStop } from '../../infra/postgres/leftover.ts'
 import { names, type RunnerConfig } from './config.ts'
+import { placesIn } from './evidence-folder.ts'
 import { findChromium } from './find-chromium.ts'
 
 export type Preparing = {
@@ -18,6 +19,8 @@ export type Preparing = {
   progress: Progress
   /** What to end afterwards is put here at once. */
   endings: Ending[]
+  /** Where the logs of the run are kept, see evidence-folder.ts. */
+  evidence: string
   signal: AbortSignal
 }
 
@@ -68,7 +71,7 @@ async function prepareDocker({ root, progress, endings, signal }: Preparing) {
   return { dockerHost, image: image.tag }
 }
 
-async function preparePostgres({ progress, endings, signal }: Preparing): Promise<string> {
+async function preparePostgres({ progress, endings, evidence, signal }: Preparing): Promise<string> {
   return await inStep(progress, 'Postgres', async step => {
     const dir = mkdtempSync(join(tmpdir(), 'porthole-test-postgres-'))
     const postgres = await startPostgres({ dir, fsync: false, onProgress: step.update, signal })
@@ -78,6 +81,9 @@ async function preparePostgres({ progress, endings, signal }: Preparing): Promis
       stop: () => postgres.stop().then(remove),
       force: () => postgres.stop(immediateStop).then(remove),
     })
+    // A log like the others: what fails in it is written down with its statement. Elsewhere when `dir` is no place for it.
+    const log = join(dir, 'postgres.log')
+    if (existsSync(log)) symlinkSync(log, join(placesIn(evidence).logs, 'postgres.log'))
     return postgres.url
   })
 }
