@@ -5,4 +5,4 @@ export type Message = { title: string; detail: string; action?: 'reload' | 'resu
 export function backoffMs(attempt: number, random?: () => number): number
 export function verdictOf(answer: { status: number; state?: string | null | undefined }): Verdict
 export function optionsFrom(fragment: string): Options
-export function messageOf(phase: Phase): Message | undefined
+export function messageOf(phase: Phase, isFramed?: boolean): Message | undefined

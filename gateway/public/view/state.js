@@ -83,11 +83,21 @@ const messages = {
   },
 }
 
+/** Where another site's page is around the view: what a reload would show (sign-in) is in no frame of others. */
+const framedDetails = {
+  gone: 'It has been removed. Load the page around this one again to get another.',
+  expired: 'Load the page around this one again to get a new one.',
+}
+
 /**
  * What to tell the person, or undefined while connected.
  * @param {Phase} phase
+ * @param {boolean} [isFramed] whether in a frame of another site
  * @returns {Message | undefined}
  */
-export function messageOf(phase) {
-  return phase === 'connected' ? undefined : messages[phase]
+export function messageOf(phase, isFramed = false) {
+  if (phase === 'connected') return undefined
+  const message = messages[phase]
+  if (!isFramed || (phase !== 'gone' && phase !== 'expired')) return message
+  return { title: message.title, detail: framedDetails[phase], busy: false }
 }

@@ -61,3 +61,13 @@ test('a person is told something in every phase but the connected one', () => {
   assert.equal(messageOf('stopped')?.action, 'resume')
   assert.equal(messageOf('reconnecting')?.busy, true)
 })
+
+test('in a frame of another site nobody is sent to a page that is not shown there', () => {
+  for (const phase of ['expired', 'gone'] as const) {
+    const framed = messageOf(phase, true)
+    assert.equal(framed?.title, messageOf(phase)?.title)
+    assert.equal(framed?.action, undefined)
+    assert.match(framed?.detail ?? '', /the page around/)
+  }
+  assert.equal(messageOf('stopped', true)?.action, 'resume')
+})

@@ -3,6 +3,15 @@ import { messageOf } from './state.js'
 /** An attempt that takes longer than this is usually a browser being started. */
 const slowMs = 4000
 
+/** Whether another site's page is around this one: what is of our own origin may be looked into. */
+function isFramed() {
+  try {
+    return window.top?.location.origin !== location.origin
+  } catch {
+    return true
+  }
+}
+
 /**
  * The pill that says why there is no picture; away while there is one.
  * @param {{ element: (id: string) => HTMLElement, onAction: (action: 'reload' | 'resume') => void }} needs
@@ -31,7 +40,7 @@ export function createStatus({ element, onAction }) {
     /** @param {import('./state.js').Phase} phase */
     show(phase) {
       clearTimeout(slow)
-      const message = messageOf(phase)
+      const message = messageOf(phase, isFramed())
       pill.hidden = message === undefined
       if (message === undefined) return
       title.textContent = message.title

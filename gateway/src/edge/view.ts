@@ -72,11 +72,30 @@ export const viewRoutes = (house: House) => {
       },
     })
 
+  const toCleanPage = (c: Context<AppEnv>, ownerHash: OwnerHash) => {
+    c.header('referrer-policy', 'no-referrer')
+    c.header('cache-control', 'no-store')
+    return c.redirect(cleanViewPath(basePath, ownerHash), 302)
+  }
+
+  /** Whether a person may come in by a cookie alone. */
+  const hasPass = async ({ env }: Context<AppEnv>, ownerHash: OwnerHash): Promise<boolean> => {
+    try {
+      await authorize(house, 'view', ownerHash, { cookie: env.incoming.headers.cookie })
+      return true
+    } catch (error) {
+      if (error instanceof Problem) return false
+      throw error
+    }
+  }
+
   const exchange = async (c: Context<AppEnv>, ownerHash: OwnerHash, token: string) => {
     const ticket = await takeTicket(house.database.db, token, ownerHash)
     const expiresAt = (ticket?.goodUntil.getTime() ?? 0) / 1000
     // A ticket of somebody who was shut out since is none.
     if (!ticket || !house.doorman.isWelcome({ ...ticket, tokenId: ticket.tokenId ?? undefined, expiresAt })) {
+      // A page around the view that is loaded again opens its frame with the link it was written with.
+      if (await hasPass(c, ownerHash)) return toCleanPage(c, ownerHash)
       if (wantsPage(c.req.header('accept'))) return askToSignIn('used')
       throw new Problem('unauthorized', { detail: 'the ticket was used before, has expired, or never was' })
     }
@@ -94,9 +113,7 @@ export const viewRoutes = (house: House) => {
       address: c.env.incoming.socket.remoteAddress ?? '',
       requestId: c.get('requestId'),
     })
-    c.header('referrer-policy', 'no-referrer')
-    c.header('cache-control', 'no-store')
-    return c.redirect(cleanViewPath(basePath, ownerHash), 302)
+    return toCleanPage(c, ownerHash)
   }
 
   // A page that was opened with a token in its fragment trades it here for the cookie.
