@@ -271,7 +271,12 @@ export const toPlaceAnew = (db: Db, seen: RuntimeRow, leaseMs: number): Promise<
   })
 
 export const toRunning = (db: Db, seen: RuntimeRow, data: EventData = {}) =>
-  move(db, seen, { to: 'running', set: { readyAt: sql`now()`, lastUsedAt: sql`now()`, error: null }, data })
+  move(db, seen, {
+    to: 'running',
+    from: ['starting'],
+    set: { readyAt: sql`now()`, lastUsedAt: sql`now()`, error: null },
+    data,
+  })
 
 /** `failed`, with the host known to have let go: the capacity is free again. */
 export const toFailedAndFree = (db: Db, seen: RuntimeRow, error: RuntimeError) =>

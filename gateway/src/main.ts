@@ -1,3 +1,4 @@
+import { MigrationLocked } from '@porthole/db'
 import { bootstrap } from './bootstrap.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { createLog } from './log.ts'
@@ -36,7 +37,7 @@ const run = async () => {
 
 run().catch(error => {
   // What the operator can mend is said in a sentence; anything else with its trace.
-  const isOurs = error instanceof ConfigError || error instanceof SealError
+  const isOurs = error instanceof ConfigError || error instanceof SealError || error instanceof MigrationLocked
   process.stderr.write(`gateway: ${isOurs ? error.message : (error?.stack ?? error)}\n`)
   process.exit(1)
 })

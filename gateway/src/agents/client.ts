@@ -121,6 +121,14 @@ export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentCon
       })
     }
 
+    const sendOrFail = async (...what: Parameters<typeof send>) => {
+      try {
+        return await send(...what)
+      } catch (cause) {
+        throw new AgentUnreachable(`the agent of host ${host.id} does not answer`, { cause })
+      }
+    }
+
     /** @param expected the one status that means "done": a proxy's redirect or page is no answer of an agent's */
     const call = async (
       method: 'GET' | 'PUT' | 'POST' | 'DELETE',
@@ -134,7 +142,7 @@ export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentCon
       let text: string
       try {
         const json = body === undefined ? {} : { type: 'application/json', body: JSON.stringify(body) }
-        const answer = await send(method, path, { timeoutMs, ...json, ...more })
+        const answer = await sendOrFail(method, path, { timeoutMs, ...json, ...more })
         status = answer.statusCode
         text = await readAll(answer.body)
       } catch (cause) {
@@ -142,12 +150,15 @@ export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentCon
         throw new AgentUnreachable(`the agent of host ${host.id} does not answer`, { cause })
       }
       if (status === expected) return text
-      if (status < 400) throw new AgentUnreachable(`whoever answers for host ${host.id} is not its agent (${status})`)
+      throw refusalOf(status, text)
+    }
+
+    const refusalOf = (status: number, text: string): AgentRefused | AgentUnreachable => {
+      if (status < 400) return new AgentUnreachable(`whoever answers for host ${host.id} is not its agent (${status})`)
       const problem = problemFrom(status, text)
       // It did not believe us, or could not check: it has done nothing, and says nothing of what is there.
-      if (problem.code === 'keys-unavailable' || problem.code === 'unauthorized')
-        throw new AgentUnreachable(problem.title)
-      throw new AgentRefused(problem)
+      const isUnheard = problem.code === 'keys-unavailable' || problem.code === 'unauthorized'
+      return isUnheard ? new AgentUnreachable(problem.title) : new AgentRefused(problem)
     }
 
     const factsFrom = (text: string): RuntimeFacts => {
@@ -196,9 +207,9 @@ export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentCon
           }
         },
         read: async ({ tenant, ownerHash }, signal) => {
-          const answer = await send('GET', volumePath(ownerHash, tenant), { timeoutMs: copyMs, signal })
+          const answer = await sendOrFail('GET', volumePath(ownerHash, tenant), { timeoutMs: copyMs, signal })
           if (answer.statusCode === 200) return answer.body
-          throw new AgentRefused(problemFrom(answer.statusCode, await readAll(answer.body)))
+          throw refusalOf(answer.statusCode, await readAll(answer.body))
         },
         write: async ({ tenant, ownerHash }, archive, signal) => {
           const tar = { type: 'application/x-tar', body: archive, signal }
