@@ -6,20 +6,21 @@ import { AgentError } from '../problems.ts'
 import { createRuntimes } from '../runtimes.ts'
 import { defaults, image, recipe, runtime, silent, startCommand } from '../testing/orders.ts'
 import { fenceEngine } from './fenced-engine.ts'
-import { createFirewall, type FirewallDependencies } from './firewall.ts'
+import { createFirewall, type Firewall, type FirewallDependencies } from './firewall.ts'
 import { FirewallFailed, FirewallUnavailable, type Tables } from './iptables.ts'
+import type { Fence } from './rules.ts'
 
-/** A table that shows what it was given. */
+/** Tables that show what they were given. */
 const tablesInMemory = (): Tables & { scripts: string[]; listing: Record<string, string> } => {
   const scripts: string[] = []
-  const listing: Record<string, string> = { ipv4: '', ipv6: '' }
+  const listing: Record<string, string> = {}
   return {
     scripts,
     listing,
-    read: async family => listing[family] ?? '',
+    read: async (family, table) => listing[`${family} ${table}`] ?? '',
     restore: async (family, script) => {
       scripts.push(script)
-      listing[family] = script.replaceAll(/^-I (\S+) 1/gm, '-A $1')
+      listing[`${family} ${/^\*(\S+)/.exec(script)?.[1]}`] = script.replaceAll(/^-I (\S+) 1/gm, '-A $1')
     },
   }
 }
@@ -53,12 +54,25 @@ const warnings = () => {
   return { lines, log: pino({ level: 'warn' }, { write: line => lines.push(line) }) }
 }
 
+const lookOnce = async (firewall: Firewall, fences: () => Promise<readonly Fence[]>): Promise<void> => {
+  const stop = new AbortController()
+  await firewall.run(() => {
+    stop.abort()
+    return fences()
+  }, stop.signal)
+}
+const leftBy = (network: string) =>
+  [
+    ...[`-N PORTHOLE-FWD-${network}`, `-A FORWARD -i br-${network} -j PORTHOLE-FWD-${network}`],
+    ...[`-N PORTHOLE-IN-${network}`, `-A INPUT -i br-${network} -j PORTHOLE-IN-${network}`],
+  ].join('\n')
+
 test('rules are in place before the container is made', async () => {
   const tables = tablesInMemory()
   const { engine, start } = bench({ tables })
   const { create } = engine
   engine.create = request => {
-    assert.equal(tables.scripts.length, 2)
+    assert.equal(tables.scripts.length, 4)
     return create(request)
   }
   await start('internet')
@@ -66,8 +80,8 @@ test('rules are in place before the container is made', async () => {
 
 test('every kind of egress has its own network, and an open one has no rules', async () => {
   for (const [egress, name, scripts] of [
-    ['internet', 'browser-net', 2],
-    ['none', 'browser-net-none', 2],
+    ['internet', 'browser-net', 4],
+    ['none', 'browser-net-none', 4],
     ['open', 'browser-net-open', 0],
   ] as const) {
     const tables = tablesInMemory()
@@ -116,18 +130,63 @@ test('a table that somebody emptied is filled again, and one that nobody touched
   const tables = tablesInMemory()
   const { fenced, firewall, start } = bench({ tables })
   await start('internet')
-  const look = async () => {
-    const stop = new AbortController()
-    await firewall.run(() => {
-      stop.abort()
-      return fenced.fences()
-    }, stop.signal)
+  const look = () => lookOnce(firewall, fenced.fences)
+  await look()
+  assert.equal(tables.scripts.length, 4)
+  for (const [at, table] of ['ipv4 security', 'ipv4 filter'].entries()) {
+    const before = tables.listing[table]
+    tables.listing[table] = ''
+    await look()
+    assert.equal(tables.scripts.length, 5 + at)
+    assert.equal(tables.listing[table], before)
   }
-  await look()
-  assert.equal(tables.scripts.length, 2)
-  tables.listing.ipv4 = ''
-  await look()
-  assert.equal(tables.scripts.length, 3)
+})
+
+test('what holds is in place before what only answers', async () => {
+  const tables = tablesInMemory()
+  await bench({ tables }).start('internet')
+  assert.deepEqual(
+    tables.scripts.map(script => script.split('\n')[0]),
+    ['*security', '*filter', '*security', '*filter'],
+  )
+  assert.match(tables.listing['ipv4 security'] ?? '', /-d 10\.0\.0\.0\/8 -j DROP/)
+  assert.doesNotMatch(tables.listing['ipv4 security'] ?? '', /REJECT/)
+  assert.match(tables.listing['ipv4 filter'] ?? '', /-d 10\.0\.0\.0\/8 -j REJECT/)
+})
+
+test('a kernel without a security table drops in the mangle table', async () => {
+  const tables = tablesInMemory()
+  const { read } = tables
+  tables.read = async (family, table) => {
+    if (table === 'security') throw new FirewallUnavailable('no such table')
+    return read(family, table)
+  }
+  await bench({ tables, mode: 'required' }).start('internet')
+  assert.match(tables.listing['ipv4 mangle'] ?? '', /-d 10\.0\.0\.0\/8 -j DROP/)
+})
+
+test('with a network that is gone go its rules at the next look, and no start on another fails before', async () => {
+  const tables = tablesInMemory()
+  const gone = new Set<string>()
+  const { firewall } = bench({ tables, mode: 'required', hasInterface: name => !gone.has(name) })
+  const [one, two] = ['aaaaaaaaaaaa', 'bbbbbbbbbbbb'].map(
+    id => ({ id, bridge: `br-${id}`, egress: 'internet' }) as const,
+  )
+  assert.ok(one && two)
+  await firewall.cover(one)
+  gone.add(one.bridge)
+  // Made after the other was removed, and before the agent has looked again.
+  await firewall.cover(two)
+  tables.scripts.length = 0
+  // As after a start of the agent: nothing is known but what the tables show.
+  for (const table of Object.keys(tables.listing)) tables.listing[table] = leftBy(one.id)
+  await lookOnce(firewall, async () => [two])
+  assert.equal(tables.scripts.length, 4)
+  for (const script of tables.scripts) {
+    for (const chain of [`PORTHOLE-FWD-${one.id}`, `PORTHOLE-IN-${one.id}`]) {
+      assert.match(script, new RegExp(`^-D \\S+ -i ${one.bridge} -j ${chain}\n-F ${chain}\n-X ${chain}$`, 'm'))
+    }
+  }
 })
 
 test('a change of the table between look and change is met by another look', async () => {
@@ -139,4 +198,19 @@ test('a change of the table between look and change is met by another look', asy
     await restore(family, script)
   }
   await bench({ tables }).start('internet')
+})
+
+test('somebody who overtakes the rules again and again fails a start where they hold, not where they answer', async () => {
+  for (const [table, holds] of [
+    ['security', true],
+    ['filter', false],
+  ] as const) {
+    const tables = tablesInMemory()
+    const { read } = tables
+    const before = '-A FORWARD -j ACCEPT\n-A INPUT -j ACCEPT\n'
+    tables.read = async (family, name) => (name === table ? before : '') + (await read(family, name))
+    const started = bench({ tables }).start('internet')
+    await (holds ? assert.rejects(started, AgentError) : started)
+    assert.ok(tables.scripts.length <= 8)
+  }
 })

@@ -1,12 +1,16 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import type { TableName } from './plan.ts'
 import type { Family, families } from './rules.ts'
 
 /** This machine's packet filter. */
 export type Tables = {
-  /** The filter table as `iptables -S` writes it. */
-  read(family: Family): Promise<string>
-  /** Applies a script for `iptables-restore --noflush`: all of it or nothing. */
+  /**
+   * A table as `iptables -S` writes it.
+   * @throws FirewallUnavailable when the kernel has no such table, or this process no right to it
+   */
+  read(family: Family, table: TableName): Promise<string>
+  /** Applies a script for `iptables-restore --noflush`, of one table: all of it or nothing. */
   restore(family: Family, script: string): Promise<void>
 }
 
@@ -31,7 +35,7 @@ const mostOutput = 64 * 2 ** 20
 
 /** The packet filter behind the programs `iptables` and `ip6tables`, which are of the kind that Docker itself uses. */
 export const iptables = (): Tables => ({
-  read: family => run(programs[family], ['-w', lockSeconds, '-S']),
+  read: (family, table) => run(programs[family], ['-w', lockSeconds, '-t', table, '-S']),
   restore: async (family, script) => {
     await run(`${programs[family]}-restore`, ['-w', lockSeconds, '--noflush'], script)
   },

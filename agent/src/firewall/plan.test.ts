@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseTable, planOf } from './plan.ts'
+import { parseTable, planOf, type TableName } from './plan.ts'
 
 const bridge = 'br-0123456789ab'
 const fwd = 'PORTHOLE-FWD-0123456789ab'
@@ -11,26 +11,24 @@ const docker = [
   '-N DOCKER-USER',
   '-A FORWARD -j DOCKER-USER',
   '-A FORWARD -j DOCKER-ISOLATION-STAGE-1',
+  '-A DOCKER-USER -j RETURN',
 ]
-const inPlace = [
-  ...docker,
-  ...[`-N ${fwd}`, `-N ${input}`, `-A ${fwd} -j X`, `-A ${input} -j Y`],
-  ...[`-A DOCKER-USER -i ${bridge} -j ${fwd}`, `-A INPUT -i ${bridge} -j ${input}`],
-]
-const plan = (lines: readonly string[], gone: readonly string[] = []) =>
+const chains = [`-N ${fwd}`, `-N ${input}`, `-A ${fwd} -j X`, `-A ${input} -j Y`]
+const inPlace = [...[`-A FORWARD -i ${bridge} -j ${fwd}`, `-A INPUT -i ${bridge} -j ${input}`], ...docker, ...chains]
+const plan = (lines: readonly string[], gone: readonly string[] = [], table: TableName = 'security') =>
   planOf(
-    parseTable(lines.join('\n')),
+    parseTable(table, lines.join('\n')),
     wanted,
     (chain, present) => present.join() === chain.rules.map(rule => `-A ${chain.name} ${rule}`).join(),
     name => !gone.includes(name),
   )?.script.split('\n')
 
 test('an empty table gets chains and the way to them in one step', () => {
-  assert.deepEqual(plan(docker), [
-    '*filter',
+  assert.deepEqual(plan(['-P FORWARD ACCEPT']), [
+    '*security',
     `:${fwd} - [0:0]`,
     `-A ${fwd} -j X`,
-    `-I DOCKER-USER 1 -i ${bridge} -j ${fwd}`,
+    `-I FORWARD 1 -i ${bridge} -j ${fwd}`,
     `:${input} - [0:0]`,
     `-A ${input} -j Y`,
     `-I INPUT 1 -i ${bridge} -j ${input}`,
@@ -43,16 +41,30 @@ test('what is in place is left alone', () => {
   assert.equal(plan(inPlace), undefined)
 })
 
-test('where nothing leads to DOCKER-USER the way starts in FORWARD', () => {
-  assert.ok(plan(['-P FORWARD ACCEPT'])?.includes(`-I FORWARD 1 -i ${bridge} -j ${fwd}`))
-  const flushed = inPlace.filter(line => !line.startsWith('-A FORWARD'))
-  assert.ok(plan(flushed)?.includes(`-D DOCKER-USER -i ${bridge} -j ${fwd}`))
-  assert.ok(plan(flushed)?.includes(`-I FORWARD 1 -i ${bridge} -j ${fwd}`))
+test("an earlier version's way from Docker's chain is taken away, and nothing else of that chain", () => {
+  const former = `-i ${bridge} -j ${fwd}`
+  const lines = [...docker, ...chains, `-A DOCKER-USER ${former}`, `-A INPUT -i ${bridge} -j ${input}`]
+  const made = plan(lines, [], 'filter') ?? assert.fail('left alone')
+  assert.equal(made[0], '*filter')
+  assert.deepEqual(
+    made.filter(line => / (FORWARD|DOCKER)/.test(line)),
+    [`-D DOCKER-USER ${former}`, `-I FORWARD 1 ${former}`],
+  )
+  const gone = plan(
+    [...inPlace, '-N PORTHOLE-FWD-ffffffffffff', `-A DOCKER-USER -i br-ffffffffffff -j PORTHOLE-FWD-ffffffffffff`],
+    ['br-ffffffffffff'],
+  )
+  assert.deepEqual(gone?.slice(1, -2), [
+    '-D DOCKER-USER -i br-ffffffffffff -j PORTHOLE-FWD-ffffffffffff',
+    '-F PORTHOLE-FWD-ffffffffffff',
+    '-X PORTHOLE-FWD-ffffffffffff',
+  ])
 })
 
 test('a rule put before the way is overtaken, another agent is not', () => {
-  const first = (rule: string) => [...docker, rule, ...inPlace.slice(docker.length)]
+  const first = (rule: string) => [rule, ...inPlace]
   assert.ok(plan(first('-A INPUT -j ACCEPT'))?.includes(`-I INPUT 1 -i ${bridge} -j ${input}`))
+  assert.ok(plan(first('-A FORWARD -j DOCKER-USER'))?.includes(`-I FORWARD 1 -i ${bridge} -j ${fwd}`))
   assert.equal(plan(first('-A INPUT -i br-ffffffffffff -j PORTHOLE-IN-ffffffffffff')), undefined)
 })
 

@@ -1,26 +1,28 @@
 import { type Chain, networkOfChain, type Wanted } from './rules.ts'
 
-/** Chain → its rules as `iptables -S` writes them, `-A` included. */
-export type Table = ReadonlyMap<string, readonly string[]>
+export type TableName = 'filter' | 'security' | 'mangle'
 
-/** Reads what `iptables -S` says of the filter table. */
-export const parseTable = (listing: string): Table => {
-  const table = new Map<string, string[]>()
+/** @property chains chain → its rules as `iptables -S` writes them, `-A` included */
+export type Table = { name: TableName; chains: ReadonlyMap<string, readonly string[]> }
+
+/** Reads what `iptables -S` says of a table. */
+export const parseTable = (name: TableName, listing: string): Table => {
+  const chains = new Map<string, string[]>()
   for (const line of listing.split('\n')) {
     const [, verb, chain] = /^-([PNA]) (\S+)/.exec(line) ?? []
     if (verb === undefined || chain === undefined) continue
-    const rules = table.get(chain) ?? []
+    const rules = chains.get(chain) ?? []
     if (verb === 'A') rules.push(line)
-    table.set(chain, rules)
+    chains.set(chain, rules)
   }
-  return table
+  return { name, chains }
 }
 
 /** @property fenced what the script sets up or puts back */
 export type Plan = { script: string; fenced: readonly Wanted[] }
 
 /**
- * What makes the table as wanted, in the words of `iptables-restore --noflush`, which does all of it in one step: there
+ * What makes a table as wanted, in the words of `iptables-restore --noflush`, which does all of it in one step: there
  * is no moment without rules. Undefined when nothing is to be done.
  * @param isAsMade whether a chain that is there holds what an earlier plan made of the same rules
  * @param hasInterface whether this machine has a network interface of that name
@@ -34,39 +36,32 @@ export const planOf = (
   const fences = wanted.map(one => ({
     one,
     lines: [
-      ...placed(table, one.forward, forwardParent(table), one.bridge, isAsMade),
+      ...placed(table, one.forward, 'FORWARD', one.bridge, isAsMade),
       ...placed(table, one.input, 'INPUT', one.bridge, isAsMade),
     ],
   }))
   const lines = [...fences.flatMap(fence => fence.lines), ...leftovers(table, wanted, hasInterface)]
   if (lines.length === 0) return undefined
   return {
-    script: ['*filter', ...lines, 'COMMIT', ''].join('\n'),
+    script: [`*${table.name}`, ...lines, 'COMMIT', ''].join('\n'),
     fenced: fences.flatMap(fence => (fence.lines.length > 0 ? [fence.one] : [])),
   }
 }
 
-/**
- * Docker leaves DOCKER-USER alone and goes through it first. Where nothing leads there (an engine of another kind, a
- * FORWARD chain that somebody flushed, IPv6 that Docker leaves alone) rules in it would do nothing.
- */
-const forwardParent = (table: Table): string =>
-  table.has('DOCKER-USER') && table.get('FORWARD')?.includes('-A FORWARD -j DOCKER-USER') ? 'DOCKER-USER' : 'FORWARD'
-
 const placed = (
   table: Table,
   chain: Chain,
-  parent: string,
+  parent: 'FORWARD' | 'INPUT',
   bridge: string,
   isAsMade: (chain: Chain, present: readonly string[]) => boolean,
 ): string[] => {
   const jump = `-A ${parent} -i ${bridge} -j ${chain.name}`
   const jumps = jumpsTo(table, chain.name)
-  const present = table.get(chain.name)
+  const present = table.chains.get(chain.name)
   const isLed = jumps.length === 1 && jumps[0] === jump && isFirst(table, parent, jump)
   if (isLed && present !== undefined && isAsMade(chain, present)) return []
   return [
-    // Makes the chain, or empties it.
+    // Makes the chain, or empties it. An earlier version's jump to it, from DOCKER-USER, goes with the others.
     `:${chain.name} - [0:0]`,
     ...chain.rules.map(rule => `-A ${chain.name} ${rule}`),
     ...jumps.map(asDelete),
@@ -74,16 +69,19 @@ const placed = (
   ]
 }
 
-/** Before every rule that is not an agent's: one that accepts would let packets past. */
+/**
+ * Before every rule that is not an agent's: one that accepts would let packets past, one that drops would leave them
+ * without an answer.
+ */
 const isFirst = (table: Table, parent: string, jump: string): boolean => {
-  const rules = table.get(parent) ?? []
+  const rules = table.chains.get(parent) ?? []
   return rules.slice(0, rules.indexOf(jump)).every(rule => networkOfChain(targetOf(rule)) !== undefined)
 }
 
 /** Chains of networks that are gone from this machine. Another agent's networks are there, and so are left alone. */
 const leftovers = (table: Table, wanted: readonly Wanted[], hasInterface: (name: string) => boolean): string[] => {
   const ours = new Set(wanted.flatMap(({ forward, input }) => [forward.name, input.name]))
-  return [...table.keys()].flatMap(chain => {
+  return [...table.chains.keys()].flatMap(chain => {
     const network = networkOfChain(chain)
     if (network === undefined || ours.has(chain)) return []
     const jumps = jumpsTo(table, chain)
@@ -93,7 +91,7 @@ const leftovers = (table: Table, wanted: readonly Wanted[], hasInterface: (name:
 }
 
 const jumpsTo = (table: Table, chain: string): string[] =>
-  [...table.values()].flatMap(rules => rules.filter(rule => targetOf(rule) === chain))
+  [...table.chains.values()].flatMap(rules => rules.filter(rule => targetOf(rule) === chain))
 
 const targetOf = (rule: string): string => / -j (\S+)/.exec(rule)?.[1] ?? ''
 

@@ -4,7 +4,8 @@ import { families, networkOfChain, rulesOf } from './rules.ts'
 
 const id = '0123456789ab'.repeat(5)
 const fence = { id, bridge: 'br-0123456789ab', egress: 'internet' } as const
-const forwardOf = (family: 'ipv4' | 'ipv6', names: string[] = []) => rulesOf(fence, family, names).forward.rules
+const forwardOf = (family: 'ipv4' | 'ipv6', names: string[] = []) =>
+  rulesOf(fence, family, names, 'answer').forward.rules
 
 test('everything that is not the internet is refused, the rest passes', () => {
   const rules = forwardOf('ipv4')
@@ -17,14 +18,20 @@ test('everything that is not the internet is refused, the rest passes', () => {
 
 test('only replies pass first: what a container opened itself is held to every rule', () => {
   for (const family of families) {
-    for (const chain of [rulesOf(fence, family, []).forward, rulesOf(fence, family, []).input]) {
-      assert.match(chain.rules[0] ?? '', /--ctdir REPLY -j RETURN$/)
+    for (const refusal of ['answer', 'drop'] as const) {
+      const { forward, input } = rulesOf(fence, family, [], refusal)
+      for (const { rules } of [forward, input]) assert.match(rules[0] ?? '', /--ctdir REPLY -j RETURN$/)
     }
   }
 })
 
 test('the host refuses everything that is not asked of its name server', () => {
-  const { rules } = rulesOf(fence, 'ipv4', ['10.0.0.2', 'fd00::2', 'fe80::1%eth0', '1.1.1.1; -j ACCEPT']).input
+  const { rules } = rulesOf(
+    fence,
+    'ipv4',
+    ['10.0.0.2', 'fd00::2', 'fe80::1%eth0', '1.1.1.1; -j ACCEPT'],
+    'answer',
+  ).input
   assert.deepEqual(rules.slice(1), [
     '-d 10.0.0.2/32 -p udp -m udp --dport 53 -j RETURN',
     '-d 10.0.0.2/32 -p tcp -m tcp --dport 53 -j RETURN',
@@ -35,15 +42,31 @@ test('the host refuses everything that is not asked of its name server', () => {
 })
 
 test('without egress nothing is let out, names neither', () => {
-  const { forward } = rulesOf({ ...fence, egress: 'none' }, 'ipv4', ['10.0.0.2'])
+  const { forward } = rulesOf({ ...fence, egress: 'none' }, 'ipv4', ['10.0.0.2'], 'answer')
   assert.deepEqual(forward.rules.slice(1), [
     '-p tcp -j REJECT --reject-with tcp-reset',
     '-j REJECT --reject-with icmp-admin-prohibited',
   ])
 })
 
+test('what is answered is what is dropped, for every kind of egress', () => {
+  const matchOf = (rule: string) => rule.replace(/(-p tcp )?-j (REJECT.*|DROP)$/, '-j refused')
+  for (const egress of ['internet', 'none'] as const) {
+    for (const family of families) {
+      const [answer, drop] = (['answer', 'drop'] as const).map(refusal => {
+        const { forward, input } = rulesOf({ ...fence, egress }, family, ['10.0.0.2', 'fd00::2'], refusal)
+        return [forward, input].map(({ name, rules }) => [name, ...new Set(rules.map(matchOf))])
+      })
+      assert.deepEqual(answer, drop)
+    }
+  }
+  // The kernel takes REJECT in the filter table alone.
+  const { forward, input } = rulesOf(fence, 'ipv4', [], 'drop')
+  assert.ok(![...forward.rules, ...input.rules].some(rule => rule.includes('REJECT')))
+})
+
 test('chains have names that the programs take, and are known again by them', () => {
-  const { forward, input } = rulesOf(fence, 'ipv4', [])
+  const { forward, input } = rulesOf(fence, 'ipv4', [], 'drop')
   for (const { name } of [forward, input]) {
     assert.ok(name.length < 29)
     assert.equal(networkOfChain(name), '0123456789ab')

@@ -13,9 +13,12 @@ export type Fence = {
   egress: Exclude<Recipe['egress'], 'open'>
 }
 
-/** The chains of one fence, each with its rules in order. */
+/** The chains of one fence in one table, each with its rules in order. */
 export type Wanted = { bridge: string; forward: Chain; input: Chain }
 export type Chain = { name: string; rules: readonly string[] }
+
+/** How a packet is refused: with an answer, so that a page that tries fails at once instead of hanging, or without. */
+export type Refusal = 'answer' | 'drop'
 
 /**
  * IPv4 that is not the internet (RFC 6890): this network, private, shared (CGNAT), loopback, link-local with the
@@ -39,10 +42,15 @@ export const networkOfChain = (chain: string): string | undefined =>
 
 /**
  * The rules of a fence. Replies pass: only their direction, so that what a container itself opened before the rules
- * came is held to them too. Refusals answer, so that a page that tries fails at once instead of hanging.
+ * came is held to them too.
  * @param nameservers where the engine asks for names on the containers' behalf, from their own addresses
  */
-export const rulesOf = ({ id, bridge, egress }: Fence, family: Family, nameservers: readonly string[]): Wanted => {
+export const rulesOf = (
+  { id, bridge, egress }: Fence,
+  family: Family,
+  nameservers: readonly string[],
+  refusal: Refusal,
+): Wanted => {
   const replies = '-m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN'
   const names = egress === 'internet' ? nameservers.flatMap(address => nameRules(address, family)) : []
   const neighbours =
@@ -55,21 +63,26 @@ export const rulesOf = ({ id, bridge, egress }: Fence, family: Family, nameserve
         replies,
         ...names,
         // `-o`: neighbours on the bridge, whatever its addresses are.
-        ...(egress === 'none' ? [''] : [...closedTo(family), `-o ${bridge}`]).flatMap(match => refusals(match, family)),
+        ...(egress === 'none' ? [''] : [...closedTo(family), `-o ${bridge}`]).flatMap(match =>
+          refusals(match, family, refusal),
+        ),
       ],
     },
     input: {
       name: chainPrefixes.input + id.slice(0, 12),
-      rules: [replies, ...neighbours, ...names, ...refusals('', family)],
+      rules: [replies, ...neighbours, ...names, ...refusals('', family, refusal)],
     },
   }
 }
 
 /** The kernel limits how many ICMP answers it sends; resets it does not. */
-const refusals = (match: string, family: Family): string[] => [
-  `${match} -p tcp -j REJECT --reject-with tcp-reset`.trim(),
-  `${match} -j REJECT --reject-with ${family === 'ipv4' ? 'icmp-admin-prohibited' : 'icmp6-adm-prohibited'}`.trim(),
-]
+const answers = {
+  ipv4: ['-p tcp -j REJECT --reject-with tcp-reset', '-j REJECT --reject-with icmp-admin-prohibited'],
+  ipv6: ['-p tcp -j REJECT --reject-with tcp-reset', '-j REJECT --reject-with icmp6-adm-prohibited'],
+} as const satisfies Record<Family, readonly string[]>
+
+const refusals = (match: string, family: Family, refusal: Refusal): string[] =>
+  (refusal === 'drop' ? ['-j DROP'] : answers[family]).map(rule => `${match} ${rule}`.trim())
 
 const closedTo = (family: Family): string[] =>
   family === 'ipv4' ? closed4.map(range => `-d ${range}`) : [`! -d ${global6}`, ...closed6.map(range => `-d ${range}`)]
