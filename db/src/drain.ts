@@ -1,4 +1,4 @@
-import { and, asc, eq, exists, inArray, isNotNull, isNull, ne, notExists, or, type SQL, sql } from 'drizzle-orm'
+import { and, eq, exists, inArray, isNotNull, isNull, ne, notExists, or, type SQL, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { type HostView, listHostsWhere } from './hosts.ts'
@@ -62,7 +62,8 @@ export const listIdleProfiles = (db: Tx, hostId: string, limit = 10): Promise<Pr
         notExists(db.select({ id: runtimes.id }).from(runtimes).where(and(ownersRuntime, isInUse))),
       ),
     )
-    .orderBy(asc(profiles.lastUsedAt))
+    // In no order: one that cannot be moved must not hold up those behind it.
+    .orderBy(sql`random()`)
     .limit(limit)
 
 /**
@@ -72,6 +73,7 @@ export const listIdleProfiles = (db: Tx, hostId: string, limit = 10): Promise<Pr
  */
 export const claimMove = (db: Db, seen: ProfileRow, to: string, ms: number): Promise<ProfileRow | undefined> =>
   db.transaction(async tx => {
+    if (!(await isStillHost(tx, to))) return undefined
     // Locked first: a start that was faster is seen below, and a later one sees the move.
     const [profile] = await tx
       .select()
@@ -100,6 +102,16 @@ export const claimMove = (db: Db, seen: ProfileRow, to: string, ms: number): Pro
     return claimed
   })
 
+/** Holds a host until the transaction ends; the host before its profiles, as when it is removed. */
+const isStillHost = async (tx: Tx, id: string): Promise<boolean> =>
+  (
+    await tx
+      .select({ id: hosts.id })
+      .from(hosts)
+      .where(and(eq(hosts.id, id), isNull(hosts.removedAt)))
+      .for('share')
+  ).length > 0
+
 const isMoveOf = (claimed: ProfileRow): SQL | undefined =>
   and(
     eq(profiles.id, claimed.id),
@@ -122,7 +134,7 @@ export const renewMove = async (db: Tx, claimed: ProfileRow, ms: number): Promis
 export const finishMove = (db: Db, claimed: ProfileRow): Promise<boolean> =>
   db.transaction(async tx => {
     const { movingTo: to, hostId: from } = claimed
-    if (to === null) return false
+    if (to === null || !(await isStillHost(tx, to))) return false
     const [moved] = await tx
       .update(profiles)
       .set({ hostId: to, movingTo: null, movingUntil: null })
@@ -193,7 +205,7 @@ export const listDueRemovals = (db: Tx, limit = 20): Promise<VolumeRemovalRow[]>
         ),
       ),
     )
-    .orderBy(asc(volumeRemovals.id))
+    .orderBy(sql`random()`)
     .limit(limit)
 
 export const forgetRemoval = async (db: Tx, id: string): Promise<void> => {

@@ -86,7 +86,7 @@ const writers: Record<string, Writer> = {
   settle: { from: ['running', 'paused'], write: settle },
   leaseWork: { from: ['starting', 'stopping', 'deleting'], write: (db, seen) => leaseWork(db, seen, 2 * lease) },
   recheck: { from: ['running'], holds: { workUntil: null }, write: recheck },
-  standInLine: { from: ['pending'], holds: nothing, write: standInLine },
+  standInLine: { from: ['pending'], holds: nothing, write: (db, seen) => standInLine(db, seen, 'quota') },
   waitForRoom: { from: ['pending'], holds: nothing, write: (db, seen) => waitForRoom(db, seen, lease) },
 }
 

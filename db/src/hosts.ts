@@ -1,6 +1,7 @@
-import { and, asc, eq, gt, isNull, ne, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNull, ne, or, type SQL, sql } from 'drizzle-orm'
+import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
-import { type HostRow, hosts, type ProfileRow, profiles, runtimes } from './schema.ts'
+import { type HostRow, hosts, type ProfileRow, profiles, runtimes, volumeRemovals } from './schema.ts'
 
 /** Seconds of silence, on the database's clock, after which nothing is placed on a host. */
 export const unreachableAfterSeconds = 20
@@ -57,6 +58,10 @@ export const findHost = async (db: Tx, id: string): Promise<HostView | undefined
 /** All hosts of which `condition` is true. */
 export const listHostsWhere = (db: Tx, condition: SQL): Promise<HostView[]> =>
   db.select(view).from(hosts).where(and(isMember, condition)).orderBy(asc(hosts.id))
+
+/** Those of these hosts that have not been removed. */
+export const listHostsById = async (db: Tx, ids: string[]): Promise<HostView[]> =>
+  ids.length === 0 ? [] : listHostsWhere(db, inArray(hosts.id, ids))
 
 /** A keyset page of hosts by id. */
 export const listHosts = (db: Tx, page: { limit: number; after?: string | undefined }): Promise<HostView[]> =>
@@ -135,18 +140,30 @@ export const removeHost = (
     if (!host) return undefined
     const contents = {
       runtimes: await tx.$count(runtimes, and(eq(runtimes.hostId, id), ne(runtimes.state, 'deleted'))),
-      profiles: await tx.$count(profiles, eq(profiles.hostId, id)),
+      // One that is on its way there counts: its move ends when the host goes.
+      profiles: await tx.$count(profiles, or(eq(profiles.hostId, id), eq(profiles.movingTo, id))),
     }
     const removed = force || (contents.runtimes === 0 && contents.profiles === 0)
     if (removed) {
       await tx.update(hosts).set({ removedAt: sql`now()` }).where(eq(hosts.id, id))
-      await tx.delete(profiles).where(eq(profiles.hostId, id))
+      await tx.update(profiles).set({ movingTo: null, movingUntil: null }).where(eq(profiles.movingTo, id))
+      const forgotten = await tx.delete(profiles).where(eq(profiles.hostId, id)).returning()
+      // Should the host join again, what it still has of them is nobody's.
+      for (const { tenant, ownerHash } of forgotten)
+        await tx.insert(volumeRemovals).values({ id: `vr_${ulid()}`, hostId: id, tenant, ownerHash })
     }
     return { ...contents, removed }
   })
 
-/** Takes `need` from a live, schedulable host that has it. One conditional update: no race overbooks. */
-export const reserve = async (tx: Tx, hostId: string, need: Need): Promise<boolean> =>
+const hasRoomFor = (need: Need) =>
+  and(
+    sql`${hosts.reservedMemoryBytes} + ${need.memoryBytes} <= ${hosts.memoryBytes}`,
+    sql`${hosts.reservedCpuMillis} + ${need.cpuMillis} <= ${hosts.cpuMillis}`,
+    sql`${hosts.reservedGpus} + ${need.gpus} <= ${hosts.gpus}`,
+    sql`${hosts.reservedSlots} + 1 <= ${hosts.slots}`,
+  )
+
+const take = async (tx: Tx, hostId: string, need: Need, condition: SQL | undefined): Promise<boolean> =>
   (
     await tx
       .update(hosts)
@@ -156,20 +173,16 @@ export const reserve = async (tx: Tx, hostId: string, need: Need): Promise<boole
         reservedGpus: sql`${hosts.reservedGpus} + ${need.gpus}`,
         reservedSlots: sql`${hosts.reservedSlots} + 1`,
       })
-      .where(
-        and(
-          eq(hosts.id, hostId),
-          eq(hosts.schedulable, true),
-          isMember,
-          isLive,
-          sql`${hosts.reservedMemoryBytes} + ${need.memoryBytes} <= ${hosts.memoryBytes}`,
-          sql`${hosts.reservedCpuMillis} + ${need.cpuMillis} <= ${hosts.cpuMillis}`,
-          sql`${hosts.reservedGpus} + ${need.gpus} <= ${hosts.gpus}`,
-          sql`${hosts.reservedSlots} + 1 <= ${hosts.slots}`,
-        ),
-      )
+      .where(and(eq(hosts.id, hostId), isMember, hasRoomFor(need), condition))
       .returning({ id: hosts.id })
   ).length > 0
+
+/** Takes `need` for a container that is there already: a host that is cordoned, or only just back, has its own again. */
+export const reserveAgain = (tx: Tx, hostId: string, need: Need): Promise<boolean> => take(tx, hostId, need, undefined)
+
+/** Takes `need` from a live, schedulable host that has it. One conditional update: no race overbooks. */
+export const reserve = (tx: Tx, hostId: string, need: Need): Promise<boolean> =>
+  take(tx, hostId, need, and(eq(hosts.schedulable, true), isLive))
 
 /** Gives `need` back. The caller holds the runtime's row with `reserved` true, in the same transaction. */
 export const release = async (tx: Tx, hostId: string, need: Need): Promise<void> => {

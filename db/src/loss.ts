@@ -1,9 +1,10 @@
 import { and, eq, inArray, isNull, or, sql } from 'drizzle-orm'
+import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
-import { lostAfterSeconds, reserve, unreachableAfterSeconds } from './hosts.ts'
+import { lostAfterSeconds, reserveAgain, unreachableAfterSeconds } from './hosts.ts'
 import { giveBack, inMs, move, moveAndRelease, needOf, reservedOf } from './runtimes.ts'
-import { hosts, type RuntimeRow, runtimes } from './schema.ts'
-import { takeQuota } from './tenants.ts'
+import { hosts, profiles, type RuntimeRow, runtimes, volumeRemovals } from './schema.ts'
+import { takeQuotaAgain } from './tenants.ts'
 
 /** A host that has been silent for longer has no part in "many at once". */
 const recentSeconds = 3 * lostAfterSeconds
@@ -32,7 +33,8 @@ const releaseInPlace = (db: Db, seen: RuntimeRow): Promise<boolean> =>
   db.transaction(async tx => {
     const [row] = await tx
       .update(runtimes)
-      .set({ reserved: false, counted: false })
+      // A deletion is still to be carried out; of a failed start nothing is left to do.
+      .set({ reserved: false, counted: false, ...(seen.state === 'failed' ? { workUntil: null, workTries: 0 } : {}) })
       .where(reservedOf(seen))
       .returning({ id: runtimes.id })
     if (!row || !seen.hostId) return false
@@ -56,20 +58,41 @@ export const loseRuntimesOfSilent = async (db: Db, limit = 1000): Promise<Runtim
     .where(and(isNull(hosts.removedAt), isSilentFor(lostAfterSeconds), eq(runtimes.reserved, true)))
     .limit(limit)
   const lost: RuntimeRow[] = []
+  let failure: unknown
   for (const { row } of left) {
-    if (!mayBeLost.includes(row.state)) await releaseInPlace(db, row)
-    else {
-      const error = { code: 'host-lost', detail: `its host has been silent for ${lostAfterSeconds} s or more` }
-      const moved = await moveAndRelease(db, row, {
-        to: 'lost',
-        set: { error },
-        reason: error.code,
-        provided: sql`exists (select 1 from ${hosts} where ${hosts.id} = ${row.hostId} and ${isSilentFor(lostAfterSeconds)})`,
-      })
+    try {
+      const moved = await loseOne(db, row)
       if (moved) lost.push(moved)
+    } catch (error) {
+      // One that cannot be moved just now holds up nobody else.
+      failure = error
     }
   }
+  if (failure !== undefined && lost.length === 0) throw failure
   return lost
+}
+
+const loseOne = async (db: Db, row: RuntimeRow): Promise<RuntimeRow | undefined> => {
+  if (!mayBeLost.includes(row.state)) {
+    await releaseInPlace(db, row)
+    return undefined
+  }
+  const error = { code: 'host-lost', detail: `its host has been silent for ${lostAfterSeconds} s or more` }
+  return moveAndRelease(db, row, {
+    to: 'lost',
+    set: { error },
+    reason: error.code,
+    provided: sql`exists (select 1 from ${hosts} where ${hosts.id} = ${row.hostId} and ${isSilentFor(lostAfterSeconds)})`,
+  })
+}
+
+/** A container that is back has its volume with it, whatever was decided about that while its host was away. */
+const keepProfile = async (tx: Tx, { tenant, mode, owner, ownerHash }: RuntimeRow, hostId: string) => {
+  await tx.delete(volumeRemovals).where(and(eq(volumeRemovals.hostId, hostId), eq(volumeRemovals.ownerHash, ownerHash)))
+  await tx
+    .insert(profiles)
+    .values({ id: `pf_${ulid()}`, tenant, mode, owner, ownerHash, hostId })
+    .onConflictDoNothing()
 }
 
 /** Thrown inside `toFound` to undo it. */
@@ -96,8 +119,10 @@ export const toFound = async (
         reason: 'its host is back',
       })
       if (!row?.hostId) return row
-      if (!(await takeQuota(tx, seen, needOf(seen)))) throw new NoRoomLeft()
-      if (!(await reserve(tx, row.hostId, needOf(seen)))) throw new NoRoomLeft()
+      // It is there already: those in line for room do not come before it.
+      if (!(await takeQuotaAgain(tx, seen, needOf(seen)))) throw new NoRoomLeft()
+      if (!(await reserveAgain(tx, row.hostId, needOf(seen)))) throw new NoRoomLeft()
+      await keepProfile(tx, row, row.hostId)
       return row
     })
   } catch (error) {

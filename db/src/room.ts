@@ -1,8 +1,12 @@
 import { and, eq, isNotNull, ne, sql } from 'drizzle-orm'
-import type { Db } from './connect.ts'
+import type { Db, Tx } from './connect.ts'
 import { inMs, move, runtimeChannel } from './runtimes.ts'
 import { type RuntimeRow, runtimes, tenants } from './schema.ts'
+import type { LineFor } from './states.ts'
 import { announceRoom, countRuntime, returnQuota } from './tenants.ts'
+
+/** Milliseconds for which a runtime runs at least before it makes room for another. */
+const settledMs = 10_000
 
 /** Seconds that a place in line outlives whoever stopped keeping it. */
 const placeSeconds = 5
@@ -21,7 +25,11 @@ class LineFull extends Error {}
  *
  * @returns the row with its place; `'full'` when as many wait as may; undefined when somebody moved the runtime
  */
-export const standInLine = async (db: Db, seen: RuntimeRow): Promise<RuntimeRow | 'full' | undefined> => {
+export const standInLine = async (
+  db: Db,
+  seen: RuntimeRow,
+  lineFor: LineFor,
+): Promise<RuntimeRow | 'full' | undefined> => {
   try {
     return await db.transaction(async tx => {
       const [row] = await tx
@@ -29,6 +37,7 @@ export const standInLine = async (db: Db, seen: RuntimeRow): Promise<RuntimeRow 
         .set({
           lineSince: sql`coalesce(${runtimes.lineSince}, clock_timestamp())`,
           lineUntil: inMs(placeSeconds * 1000),
+          lineFor,
         })
         .where(isAsSeen(seen))
         .returning()
@@ -56,7 +65,7 @@ export const standInLine = async (db: Db, seen: RuntimeRow): Promise<RuntimeRow 
 export const leaveLine = async (db: Db, seen: Pick<RuntimeRow, 'id' | 'tenant'>): Promise<void> => {
   await db
     .update(runtimes)
-    .set({ lineSince: null, lineUntil: null })
+    .set({ lineSince: null, lineUntil: null, lineFor: null })
     .where(and(eq(runtimes.id, seen.id), isNotNull(runtimes.lineSince)))
   await announceRoom(db, seen.tenant)
 }
@@ -134,7 +143,7 @@ export const settle = (db: Db, seen: Seen): Promise<boolean> =>
 
 /** The tenant's running runtime that was used longest ago, which a pause would make room for `other` with. */
 export const findOldestRunning = async (
-  db: Db,
+  db: Tx,
   other: Pick<RuntimeRow, 'id' | 'tenant'>,
 ): Promise<RuntimeRow | undefined> =>
   (
@@ -147,6 +156,8 @@ export const findOldestRunning = async (
           eq(runtimes.state, 'running'),
           eq(runtimes.counted, true),
           ne(runtimes.id, other.id),
+          // One that has only just been let go on: two whose users come back each time would freeze each other for ever.
+          sql`${runtimes.stateAt} < ${inMs(-settledMs)}`,
         ),
       )
       .orderBy(runtimes.lastUsedAt, runtimes.id)

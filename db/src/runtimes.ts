@@ -154,7 +154,7 @@ export const move = (
   })
 
 /** Nobody works on it, and it waits for nothing. */
-const atRest = { workUntil: null, workTries: 0, lineSince: null, lineUntil: null, waitUntil: null }
+const atRest = { workUntil: null, workTries: 0, lineSince: null, lineUntil: null, lineFor: null, waitUntil: null }
 
 /** Frees what a runtime held: the tenant's row first, the host's second, as everywhere. */
 export const giveBack = async (tx: Tx, row: RuntimeRow, hostId: string) => {
@@ -178,10 +178,43 @@ export const moveAndRelease = (
     return row
   })
 
+const ofOwnersProfile = (owner: Pick<RuntimeRow, 'tenant' | 'mode' | 'owner'>) =>
+  and(eq(profiles.tenant, owner.tenant), eq(profiles.mode, owner.mode), eq(profiles.owner, owner.owner))
+
+/**
+ * Whether nobody of the same tenant stands in line before this runtime for room that would do for both: one that asks for
+ * no more, with the same labels, and whose profile is not on another host.
+ */
+const isFirstFor = async (tx: Tx, seen: RuntimeRow, hostId: string): Promise<boolean> => {
+  const since = seen.lineFor === 'hosts' ? (seen.lineSince?.toISOString() ?? null) : null
+  const [other] = await tx
+    .select({ id: runtimes.id })
+    .from(runtimes)
+    .where(
+      and(
+        eq(runtimes.tenant, seen.tenant),
+        ne(runtimes.id, seen.id),
+        eq(runtimes.lineFor, 'hosts'),
+        sql`${runtimes.lineUntil} > now()`,
+        sql`(${runtimes.lineSince}, ${runtimes.id}) < (coalesce(${since}::timestamptz, 'infinity'), ${seen.id})`,
+        sql`${runtimes.needMemoryBytes} <= ${seen.needMemoryBytes}`,
+        sql`${runtimes.needCpuMillis} <= ${seen.needCpuMillis}`,
+        sql`${runtimes.needGpus} <= ${seen.needGpus}`,
+        sql`coalesce(${runtimes.start} -> 'require', '{}') = ${JSON.stringify(seen.start.require ?? {})}::text::jsonb`,
+        sql`not exists (
+          select 1 from ${profiles} where ${profiles.tenant} = ${runtimes.tenant} and ${profiles.mode} = ${runtimes.mode}
+            and ${profiles.owner} = ${runtimes.owner} and ${profiles.hostId} <> ${hostId}
+        )`,
+      ),
+    )
+    .limit(1)
+  return other === undefined
+}
+
 /** Thrown inside a placement to undo it: the tenant or the host has no room after all. */
 class NoRoom extends Error {
-  readonly who: 'full' | 'moving' | 'over-quota'
-  constructor(who: 'full' | 'moving' | 'over-quota') {
+  readonly who: 'full' | 'behind' | 'moving' | 'over-quota'
+  constructor(who: 'full' | 'behind' | 'moving' | 'over-quota') {
     super(who)
     this.who = who
   }
@@ -191,7 +224,7 @@ class NoRoom extends Error {
  * Puts a runtime on a host in one transaction: a new generation, `starting`, the host's capacity reserved, and the
  * profile's home remembered.
  *
- * @returns the row; `'full'` when the host has no room, `'over-quota'` when the tenant has none, `'moving'` while the
+ * @returns the row; `'full'` when the host has no room, `'behind'` when others of the tenant wait for it, `'over-quota'` when the tenant has none, `'moving'` while the
  *   profile is copied to another host; undefined when the runtime was moved by somebody else.
  */
 export const startOn = async (
@@ -199,7 +232,7 @@ export const startOn = async (
   seen: RuntimeRow,
   hostId: string,
   leaseMs: number,
-): Promise<RuntimeRow | 'full' | 'moving' | 'over-quota' | undefined> => {
+): Promise<RuntimeRow | 'full' | 'behind' | 'moving' | 'over-quota' | undefined> => {
   const staysReserved = seen.reserved && seen.hostId === hostId
   if (seen.reserved && !staysReserved) throw new Error(`${seen.id} still holds capacity on ${seen.hostId}`)
   try {
@@ -223,12 +256,17 @@ export const startOn = async (
         if (!seen.counted && !(await countRuntime(tx, seen))) throw new NoRoom('over-quota')
       } else {
         if (!(await takeQuota(tx, seen, needOf(seen)))) throw new NoRoom('over-quota')
+        if (!(await isFirstFor(tx, seen, hostId))) throw new NoRoom('behind')
         if (!(await reserve(tx, hostId, needOf(seen)))) throw new NoRoom('full')
       }
       const { tenant, mode, owner, ownerHash } = row
       // What is still to be removed there would be taken for this owner's profile.
       const due = and(eq(volumeRemovals.hostId, hostId), eq(volumeRemovals.ownerHash, ownerHash))
       if ((await tx.$count(volumeRemovals, due)) > 0) throw new NoRoom('full')
+      const [before] = await tx.select({ hostId: profiles.hostId }).from(profiles).where(ofOwnersProfile(row))
+      // A task goes wherever there is room: what it left on another host is nobody's.
+      if (before && before.hostId !== hostId)
+        await tx.insert(volumeRemovals).values({ id: `vr_${ulid()}`, hostId: before.hostId, tenant, ownerHash })
       const [profile] = await tx
         .insert(profiles)
         .values({ id: `pf_${ulid()}`, tenant, mode, owner, ownerHash, hostId })
@@ -431,7 +469,12 @@ export const touch = async (db: Db, id: string): Promise<void> => {
 /** As `touch`, for many at once. */
 export const touchAll = async (db: Db, ids: string[]): Promise<void> => {
   if (ids.length === 0) return
-  await db.update(runtimes).set({ lastUsedAt: sql`now()` }).where(inArray(runtimes.id, ids))
+  // Always in one order: two gateways that write the same ones do not wait for each other in a circle.
+  const inOrder = db.select({ id: runtimes.id }).from(runtimes).where(inArray(runtimes.id, ids)).orderBy(runtimes.id)
+  await db
+    .update(runtimes)
+    .set({ lastUsedAt: sql`now()` })
+    .where(inArray(runtimes.id, inOrder.for('update')))
 }
 
 export const findRuntimeById = async (db: Tx, id: string): Promise<RuntimeRow | undefined> =>

@@ -14,7 +14,7 @@ import {
   timestamp,
   uniqueIndex,
 } from 'drizzle-orm/pg-core'
-import type { AtCap, ClaimMapping, EventData, RequestedStart, RuntimeError, RuntimeState } from './states.ts'
+import type { AtCap, ClaimMapping, EventData, LineFor, RequestedStart, RuntimeError, RuntimeState } from './states.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
 const bytes = (name: string) => bigint(name, { mode: 'number' })
@@ -139,6 +139,8 @@ export const runtimes = pgTable(
      */
     lineSince: timestamp('line_since', { withTimezone: true, mode: 'date', precision: 3 }),
     lineUntil: at('line_until'),
+    /** For room in its tenant's quota, or on the hosts: two lines. */
+    lineFor: text('line_for').$type<LineFor>(),
     /** How long it is to wait for room at most. */
     waitUntil: at('wait_until'),
   },

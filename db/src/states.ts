@@ -61,6 +61,9 @@ export type PlacementPolicy = (typeof placementPolicies)[number]
 
 export type EventData = Record<string, string | number | boolean | null>
 
+/** What a runtime in line waits for. */
+export type LineFor = 'quota' | 'hosts'
+
 /** What happens to a start when its tenant is at its cap. */
 export const atCapPolicies = ['reject', 'queue', 'pause-oldest'] as const
 export type AtCap = (typeof atCapPolicies)[number]

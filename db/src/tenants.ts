@@ -80,26 +80,32 @@ export const announceRoom = async (tx: Tx, slug?: string): Promise<void> => {
   )`)
 }
 
-type InLine = Pick<RuntimeRow, 'id' | 'tenant' | 'lineSince'>
+type InLine = Pick<RuntimeRow, 'id' | 'tenant' | 'lineSince' | 'lineFor'>
 
-/** Nobody stands in line before this runtime: first in, first out, and who has just come is last. */
-const isFirst = ({ id, tenant, lineSince }: InLine) => sql`not exists (
+/** Nobody waits for quota before this runtime: first in, first out, and who has just come is last. */
+const isFirst = ({ id, tenant, lineSince, lineFor }: InLine) => sql`not exists (
   select 1 from ${runtimes} other
-  where other.tenant = ${tenant} and other.id <> ${id} and other.line_until > now()
-    and (other.line_since, other.id) < (coalesce(${lineSince?.toISOString() ?? null}::timestamptz, 'infinity'), ${id})
+  where other.tenant = ${tenant} and other.id <> ${id} and other.line_for = 'quota' and other.line_until > now()
+    and (other.line_since, other.id) < (coalesce(${(lineFor === 'quota' && lineSince?.toISOString()) || null}::timestamptz, 'infinity'), ${id})
 )`
 
 /** Counts a runtime that starts or runs, if the tenant may have one more. One conditional update. */
 export const countRuntime = async (tx: Tx, runtime: InLine): Promise<boolean> =>
-  take(tx, runtime, { memoryBytes: 0, cpuMillis: 0 })
+  take(tx, runtime, { memoryBytes: 0, cpuMillis: 0 }, isFirst(runtime))
 
 /** Counts a running runtime and its `need` against its tenant, if the quota has room. One conditional update. */
-export const takeQuota = (tx: Tx, runtime: InLine, need: Need): Promise<boolean> => take(tx, runtime, need)
+export const takeQuota = (tx: Tx, runtime: InLine, need: Need): Promise<boolean> =>
+  take(tx, runtime, need, isFirst(runtime))
+
+/** As `takeQuota`, for what runs already and was only given up for lost: nobody in line comes before it. */
+export const takeQuotaAgain = (tx: Tx, runtime: InLine, need: Need): Promise<boolean> =>
+  take(tx, runtime, need, undefined)
 
 const take = async (
   tx: Tx,
   runtime: InLine,
   { memoryBytes, cpuMillis }: Pick<Need, 'memoryBytes' | 'cpuMillis'>,
+  condition: SQL | undefined,
 ): Promise<boolean> =>
   (
     await tx
@@ -121,7 +127,7 @@ const take = async (
           cpuMillis === 0
             ? undefined
             : fits(sql`${tenants.usedCpuMillis} + ${cpuMillis}`, sql`${tenants.maxCpuMillis}`),
-          isFirst(runtime),
+          condition,
         ),
       )
       .returning({ slug: tenants.slug })

@@ -3,6 +3,7 @@ import {
   findByHash,
   findHost,
   type HostView,
+  listHostsById,
   listRuntimeStates,
   type RuntimeRow,
   touchAll,
@@ -92,6 +93,7 @@ export const createRouteTable = (
   }
   changes.onMove(forget)
 
+  /** Only reads: what is locked or slow to write says nothing of whether the database is there. */
   const look = async () => {
     const ids = [...keys.keys()]
     const states = new Map((await listRuntimeStates(db, ids)).map(row => [row.id, row]))
@@ -100,25 +102,41 @@ export const createRouteTable = (
       const { state, generation } = states.get(id) ?? {}
       if (known && (state !== known.state || generation !== known.generation)) forget(id)
     }
-    for (const id of [...hosts.keys()]) {
-      const host = await findHost(db, id)
+    const hostIds = [...hosts.keys()]
+    const found = new Map((await listHostsById(db, hostIds)).map(host => [host.id, host]))
+    for (const id of hostIds) {
+      const host = found.get(id)
       if (host) hosts.set(id, host)
       else hosts.delete(id)
     }
+  }
+
+  const writeTouched = async () => {
+    if (touched.size === 0) return
     const used = touched
     touched = new Set()
     try {
       await touchAll(db, [...used])
     } catch (error) {
+      log.debug({ err: error }, 'use could not be written, will be tried again')
       touched = new Set([...used, ...touched].slice(0, maxTouched))
-      throw error
     }
   }
 
+  /** A look that takes too long goes on; the next one waits for it. */
+  let underWay: Promise<void> | undefined
+  const lookAgain = () => {
+    underWay ??= look().finally(() => {
+      underWay = undefined
+    })
+    return underWay
+  }
+
   let looking: Promise<void> | undefined
+  let writing: Promise<void> | undefined
   const lookOnce = async () => {
     try {
-      await within(lookDeadlineMs, look())
+      await within(lookDeadlineMs, lookAgain())
       goodAt = now()
       if (away) log.info('database answers again')
       away = false
@@ -130,6 +148,9 @@ export const createRouteTable = (
   const timer = setInterval(() => {
     looking ??= lookOnce().finally(() => {
       looking = undefined
+    })
+    writing ??= writeTouched().finally(() => {
+      writing = undefined
     })
   }, lookMs)
 
@@ -163,7 +184,8 @@ export const createRouteTable = (
     close: async () => {
       clearInterval(timer)
       await looking
-      if (!away) await lookOnce()
+      await writing
+      if (!away) await writeTouched()
     },
   }
 }

@@ -12,6 +12,7 @@ import {
   type ProfileRow,
   putTenant,
   type RuntimeRow,
+  removeHost,
   setSchedulable,
 } from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
@@ -173,6 +174,30 @@ describe('draining a host', { concurrency: false }, () => {
       gateway.ensure(wanted('alice'), 0).then(({ row: now }) => gateway.start(now, 0)),
       /on its way to another host/,
     )
+  })
+
+  it('a profile does not end up on a host that was removed while it was on its way', async () => {
+    const row = await stopped('alice')
+    await addHost(database.db, 'h2', 10)
+    const copying = Promise.withResolvers<void>()
+    const begun = Promise.withResolvers<void>()
+    host.script.write = () => {
+      begun.resolve()
+      return copying.promise
+    }
+    await drainHost(database.db, 'h1', 60)
+    const looking = drains.look()
+    await begun.promise
+    assert.deepEqual(await removeHost(database.db, 'h2', { force: false }), {
+      removed: false,
+      runtimes: 0,
+      profiles: 1,
+    })
+    assert.equal((await removeHost(database.db, 'h2', { force: true }))?.removed, true)
+    copying.resolve()
+    await looking
+    assert.deepEqual([(await profileOf(row)).hostId, (await profileOf(row)).movingTo], ['h1', null])
+    assert.equal(host.volumes.get(`h1 ${row.ownerHash}`), 'cookies of alice')
   })
 
   it('with nowhere to go, a profile stays and can be used once the drain ends', async () => {

@@ -154,7 +154,6 @@ export const watchDrains = ({
         if (underWay.size < movesAtOnce) take(profile.id, () => move(profile, host))
     }
     await removeDue()
-    await Promise.all(underWay.values())
   }
 
   let looking: Promise<void> | undefined
@@ -168,11 +167,15 @@ export const watchDrains = ({
   }, everyMs)
 
   return {
-    look,
+    look: async () => {
+      await look()
+      await Promise.all(underWay.values())
+    },
     stop: async () => {
       clearInterval(timer)
       stopping.abort()
       await looking
+      await Promise.allSettled(underWay.values())
     },
   }
 }

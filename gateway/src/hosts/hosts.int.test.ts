@@ -5,12 +5,16 @@ import {
   connect,
   type Database,
   findHost,
+  findProfile,
   findRuntimeById,
   findTenant,
   listEvents,
+  loseRuntimesOfRemoved,
   migrate,
   putTenant,
   type RuntimeRow,
+  removeHost,
+  standInLine,
   startOn,
   toDeleting,
   toFailedStillHeld,
@@ -43,7 +47,9 @@ describe('hosts', { concurrency: false }, () => {
     await fresh.drop()
   })
   beforeEach(async () => {
-    await database.db.execute('truncate runtimes, profiles, hosts, events, tenants restart identity cascade')
+    await database.db.execute(
+      'truncate runtimes, profiles, hosts, events, tenants, volume_removals restart identity cascade',
+    )
     await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
     for (const id of ['h1', 'h2', 'h3']) await addHost(database.db, id, 10)
   })
@@ -78,14 +84,21 @@ describe('hosts', { concurrency: false }, () => {
       const clock = { now: 0 }
       const watching = watchLoss(database.db, log, { graceMs: 60_000, now: () => clock.now })
       after(() => watching.stop())
-      return { ...watching, clock }
+      /** Time goes by, with the looks that belong to it. */
+      const pass = async (ms: number) => {
+        for (const end = clock.now + ms; clock.now < end; ) {
+          clock.now = Math.min(end, clock.now + 5000)
+          await watching.look()
+        }
+      }
+      return { ...watching, clock, pass }
     }
 
     it('lose their runtimes after a minute, and what they held is free once', async () => {
       const rows = [await running('alice'), await starting('bob'), await running('carol', 'h2')]
       const paused = (await toPaused(database.db, await running('dave'), 1000, 'asked')) ?? assert.fail()
-      const { look, clock } = watch()
-      clock.now = 61_000
+      const { look, pass } = watch()
+      await pass(61_000)
       await silence(59, 'h1')
       assert.equal(await look(), 0)
       await silence(61, 'h1')
@@ -108,8 +121,8 @@ describe('hosts', { concurrency: false }, () => {
         detail: 'x',
       })) as RuntimeRow
       const deleting = (await toDeleting(database.db, await running('bob'), false, 1000)) as RuntimeRow
-      const { look, clock } = watch()
-      clock.now = 61_000
+      const { look, pass } = watch()
+      await pass(61_000)
       await silence(61, 'h1')
       await look()
       assert.deepEqual([(await rowOf(failed)).state, (await rowOf(deleting)).state], ['failed', 'deleting'])
@@ -118,11 +131,11 @@ describe('hosts', { concurrency: false }, () => {
     })
 
     it('are not given up by a gateway that has only just started', async () => {
-      await running('alice')
+      const row = await running('alice')
       await silence(600, 'h1')
-      const { look, clock } = watch()
-      clock.now = 59_000
-      assert.equal(await look(), 0)
+      const { look, clock, pass } = watch()
+      await pass(59_000)
+      assert.equal((await rowOf(row)).state, 'running')
       clock.now = 60_000
       assert.equal(await look(), 1)
     })
@@ -130,12 +143,11 @@ describe('hosts', { concurrency: false }, () => {
     it('more than half of them at once get one more grace, and lose nothing when they come back in it', async () => {
       await running('alice', 'h1')
       await running('bob', 'h2')
-      const { look, clock } = watch()
-      clock.now = 100_000
+      const { look, pass } = watch()
+      await pass(100_000)
       await silence(61, 'h1', 'h2')
-      assert.equal(await look(), 0)
-      clock.now = 159_000
-      assert.equal(await look(), 0)
+      await pass(55_000)
+      assert.deepEqual([await held('h1'), await held('h2')], [1, 1])
       await silence(0, 'h1')
       // The other one alone is no fault of ours.
       assert.equal(await look(), 1)
@@ -144,18 +156,32 @@ describe('hosts', { concurrency: false }, () => {
     it('more than half of them are given up when the grace is over', async () => {
       await running('alice', 'h1')
       await running('bob', 'h2')
-      const { look, clock } = watch()
-      clock.now = 100_000
+      const { pass } = watch()
+      await pass(100_000)
       await silence(70, 'h1', 'h2')
+      await pass(60_000)
+      assert.deepEqual([await held('h1'), await held('h2')], [1, 1])
+      await pass(10_000)
+      assert.deepEqual([await held('h1'), await held('h2')], [0, 0])
+    })
+
+    it('are not given up by who could not look for a while, however long everybody has been silent then', async () => {
+      await running('alice', 'h1')
+      const { look, clock, pass } = watch()
+      await pass(100_000)
+      // As after an outage of the database: nobody could report, and the first look comes before the first heartbeat.
+      await silence(600, 'h1', 'h2', 'h3')
+      clock.now += 200_000
       assert.equal(await look(), 0)
-      clock.now = 160_000
-      assert.equal(await look(), 2)
+      await silence(0, 'h1', 'h2', 'h3')
+      await pass(70_000)
+      assert.equal(await held('h1'), 1)
     })
 
     it('two gateways that look at the same moment free everything once', async () => {
       for (const owner of 'abcdef') await running(owner)
       const watches = [watch(), watch()]
-      for (const { clock } of watches) clock.now = 61_000
+      for (const { pass } of watches) await pass(61_000)
       await silence(61, 'h1')
       const lost = await Promise.all(watches.map(({ look }) => look()))
       assert.equal(
@@ -184,6 +210,30 @@ describe('hosts', { concurrency: false }, () => {
       const now = await rowOf(row)
       assert.deepEqual([now.state, now.error, now.reserved, now.counted], ['running', null, true, true])
       assert.deepEqual([await held(), await used()], [1, 1])
+    })
+
+    it('keep it although the host is cordoned, and although others of its tenant wait in line', async () => {
+      const row = await lost('alice')
+      await database.db.execute(
+        `update hosts set schedulable = false, drain_until = now() + interval '1 h' where id = 'h1'`,
+      )
+      await updateTenant(database.db, 'default', { atCap: 'queue' })
+      const { row: waiting } = (await claimOwner(database.db, wanted('bob'), 60_000, 60_000)) ?? assert.fail()
+      await standInLine(database.db, waiting, 'quota')
+      assert.deepEqual(await compare([factOf(row, 'running')]), { remove: [], unknown: [] })
+      assert.equal((await rowOf(row)).state, 'running')
+    })
+
+    it('keep its profile too, though the host was removed by force in between', async () => {
+      const row = await running('alice')
+      await removeHost(database.db, 'h1', { force: true })
+      await loseRuntimesOfRemoved(database.db)
+      assert.equal((await database.db.query.volumeRemovals.findMany()).length, 1)
+      await database.db.execute(`update hosts set removed_at = null where id = 'h1'`)
+      await compare([factOf(row, 'running')])
+      assert.equal((await rowOf(row)).state, 'running')
+      assert.equal((await findProfile(database.db, row))?.hostId, 'h1')
+      assert.deepEqual(await database.db.query.volumeRemovals.findMany(), [])
     })
 
     it('remove a lost runtime for which there is no room any more', async () => {

@@ -9,9 +9,11 @@ export type LossWatch = {
 }
 
 const everyMs = 2000
+/** Milliseconds without a look after which it was we who were away, and nobody's silence can be judged. */
+const gapMs = 10_000
 
 /**
- * Nobody is declared lost for one grace after this gateway started, nor for one grace after more than half of the hosts
+ * Nobody is declared lost for one grace after this gateway started or could not look for a while, nor for one grace after more than half of the hosts
  * that were there lately have gone silent at once: then it is the network, the database or we who were away.
  *
  * @param graceMs milliseconds
@@ -22,17 +24,20 @@ export const watchLoss = (
   log: Logger,
   { graceMs = lostAfterSeconds * 1000, now = () => performance.now() } = {},
 ): LossWatch => {
-  const startedAt = now()
+  let fitSince = now()
+  let lookedAt = now()
   let heldSince: number | undefined
 
   const look = async (): Promise<number> => {
     const { recent, silent, due } = await measureSilence(db)
-    const isMass = silent * 2 > recent
+    if (now() - lookedAt > gapMs) fitSince = now()
+    lookedAt = now()
+    const isMass = recent === 0 || silent * 2 > recent
     if (due === 0 || !isMass) {
       if (heldSince !== undefined) log.info({ recent, silent }, 'hosts answer again')
       heldSince = undefined
     }
-    if (due === 0 || now() - startedAt < graceMs) return 0
+    if (due === 0 || now() - fitSince < graceMs) return 0
     if (isMass) {
       if (heldSince === undefined) log.error({ recent, silent }, 'most hosts are silent at once, none is given up yet')
       heldSince ??= now()

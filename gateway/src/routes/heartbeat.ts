@@ -44,10 +44,11 @@ export const heartbeatRoutes = (house: House) => {
     if (!parsed.success) throw new Problem('invalid-request', { detail: 'the heartbeat does not fit its schema' })
     const { capacity, load, diskFreeBytes = null, engineVersion, images, labels, runtimes } = parsed.data
     const said = { ...capacity, load, diskFreeBytes, engineVersion, images, labels }
+    // Null is a fault on the host, absent is nothing new: neither says that anything is gone. Before the host counts as
+    // live again: what it still has keeps its room, ahead of those who wait for some.
+    const removals = runtimes ? await reconcile(db, house.log, id, runtimes) : {}
     const isMember = await recordHeartbeat(db, id, said)
     if (!isMember) throw new Problem('unauthorized', { detail: 'the host was removed' })
-    // Null is a fault on the host, absent is nothing new: neither says that anything is gone.
-    const removals = runtimes ? await reconcile(db, house.log, id, runtimes) : {}
     return c.json({ nextMs: heartbeatMs, ...removals })
   })
 

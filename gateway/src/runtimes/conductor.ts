@@ -271,22 +271,33 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
       if (left) await dueRemoval(tx, left, left.hostId)
     })
 
-  return {
-    ensure: async (wanted, ms, { freshProfile = false } = {}) => {
-      if (freshProfile) await startAfresh(wanted)
-      const deadline = performance.now() + ms
-      const msLeft = () => Math.max(0, deadline - performance.now())
-      for (let round = 0; round < maxRounds; round++) {
-        const claimed = await claim(wanted, msLeft())
-        if (!claimed) continue
-        if (claimed.created) {
-          driver.take(claimed.row)
-          return { row: await outcome(claimed.row, ms), created: true, allowance: claimed.allowance }
-        }
-        const row = await towardsRunning(claimed.row, msLeft)
-        if (row && row.state !== 'deleted') return { row, created: false }
+  const ensureOnce: Conductor['ensure'] = async (wanted, ms) => {
+    const deadline = performance.now() + ms
+    const msLeft = () => Math.max(0, deadline - performance.now())
+    for (let round = 0; round < maxRounds; round++) {
+      const claimed = await claim(wanted, msLeft())
+      if (!claimed) continue
+      if (claimed.created) {
+        driver.take(claimed.row)
+        return { row: await outcome(claimed.row, ms), created: true, allowance: claimed.allowance }
       }
-      throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })
+      const row = await towardsRunning(claimed.row, msLeft)
+      if (row && row.state !== 'deleted') return { row, created: false }
+    }
+    throw new Problem('wrong-state', { detail: 'the runtime kept changing; try again', retryAfterSeconds: 1 })
+  }
+
+  return {
+    ensure: async (wanted, ms, options) => {
+      try {
+        return await ensureOnce(wanted, ms)
+      } catch (error) {
+        // Given up only for a request that was otherwise let through, and only where it is in the way.
+        const isAway = error instanceof Problem && error.code === 'profile-unavailable'
+        if (!options?.freshProfile || !isAway) throw error
+        await startAfresh(wanted)
+        return ensureOnce(wanted, ms)
+      }
     },
 
     start: async (row, ms, signal) => {

@@ -111,7 +111,9 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
   const placeIt = async (row: RuntimeRow) => {
     try {
       const attempt = (current: RuntimeRow) => placement.place(current, leaseMs, refusals.get(row.id))
-      return await room.within(row, attempt, () => waitLeft(db, row.id), closing.signal)
+      return await room.within(row, attempt, () => waitLeft(db, row.id), closing.signal, {
+        handsOver: true,
+      })
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       // One that still holds room on a host holds it until that host says that nothing is left there.
@@ -160,7 +162,7 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
   /** The runtime was ended while its start was under way: what the start has made must not outlive that. */
   const withdraw = async (row: RuntimeRow, agent: AgentClient) => {
     const now = await findRuntimeById(db, row.id)
-    const isOver = !now || ['deleted', 'stopped', 'failed', 'lost'].includes(now.state)
+    const isOver = !now || ['deleted', 'stopped', 'failed'].includes(now.state)
     if (isOver && now?.generation === row.generation) await agent.stop(row.id, { generation: row.generation })
     return undefined
   }
@@ -193,7 +195,8 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
   }
 
   const stopIt = async (row: RuntimeRow) => {
-    const agent = await agentOf(row.hostId)
+    // One that holds no room anywhere has no container: it was stopped while it waited to be placed.
+    const agent = row.reserved ? await agentOf(row.hostId) : undefined
     try {
       await agent?.stop(row.id, { generation: row.generation })
     } catch (error) {

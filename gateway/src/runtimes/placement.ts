@@ -59,7 +59,8 @@ const maxTold = 20
 /** Hosts that are tried for one placement, should others take the room each time. */
 const maxTries = 8
 
-const lostTo: Record<'full' | 'moving', Reason> = {
+const lostTo: Record<'full' | 'moving' | 'behind', Reason> = {
+  behind: { why: 'others of this tenant wait for its room', never: false },
   full: { why: 'its last room went to another runtime', never: false },
   moving: { why: 'the profile is on its way to another host', never: false },
 }
@@ -111,27 +112,28 @@ export const createPlacement = ({
     policy,
     place: async (row, leaseMs, excluded = new Map()) => {
       const home = await homeOf(row)
-      const found = home === undefined ? await allHosts() : [await findHost(db, home)]
-      const hosts = found.filter(host => host !== undefined)
+      const homeHost = home === undefined ? undefined : await findHost(db, home)
+      // A home that was removed is none.
+      const hosts = homeHost ? [homeHost] : await allHosts()
       const reasons: Refusal[] = []
       let tries = 0
       for (const { host, reason } of judge(hosts, demandOf(row, policy, imageOf(row.spec)))) {
         const refusal = excluded.get(host.id)
         if (refusal !== undefined) reasons.push({ host: host.name, reason: { why: refusal, never: false } })
         // Its profile is on its way to another host, or soon will be: that is worth waiting for.
-        else if (home !== undefined && host.drainUntil && !row.reserved)
+        else if (homeHost && host.drainUntil && !row.reserved)
           reasons.push({ host: host.name, reason: { why: 'it is being drained, and the profile moves', never: false } })
         // What it holds there already is its own.
         else if (reason && !(row.reserved && row.hostId === host.id)) reasons.push({ host: host.name, reason })
         else if (tries++ >= maxTries) reasons.push({ host: host.name, reason: { why: 'not tried', never: false } })
         else {
           const started = await startOn(db, row, host.id, leaseMs)
-          if (started !== 'full' && started !== 'moving') return started
+          if (started !== 'full' && started !== 'moving' && started !== 'behind') return started
           reasons.push({ host: host.name, reason: lostTo[started] })
         }
       }
       const [only] = hosts
-      if (home !== undefined && only?.live === false)
+      if (homeHost && only?.live === false)
         throw new Problem('profile-unavailable', {
           detail: `${only.name}: ${reasons[0]?.reason.why}`,
           retryAfterSeconds: 10,

@@ -14,6 +14,7 @@ import {
 import { addHost, wanted } from '@porthole/db/testing'
 import { freshDatabase } from '../../../test/kit/database.ts'
 import { testLog } from '../../../test/kit/logs.ts'
+import { AgentUnreachable } from '../agents/client.ts'
 import { type Changes, listenForChanges } from './changes.ts'
 import { leaseMs } from './driver.ts'
 import { openRoom, type Room } from './room.ts'
@@ -38,7 +39,9 @@ describe('room in a tenant', { concurrency: false }, () => {
     await fresh.drop()
   })
   beforeEach(async () => {
-    await database.db.execute('truncate runtimes, profiles, hosts, events, tenants restart identity cascade')
+    await database.db.execute(
+      'truncate runtimes, profiles, hosts, events, tenants, volume_removals restart identity cascade',
+    )
     await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
     await addHost(database.db, 'h1', 100)
     host = fakeHost()
@@ -66,6 +69,8 @@ describe('room in a tenant', { concurrency: false }, () => {
     (await changes.until(id, done, 10_000)) ?? assert.fail('it did not get there in 10 s')
   const ownerRow = async (owner: string) =>
     (await database.db.query.runtimes.findFirst({ where: (row, { eq }) => eq(row.owner, owner) })) ?? assert.fail()
+  /** As if everything had been in its state for a while. */
+  const longAgo = () => database.db.execute(`update runtimes set state_at = now() - interval '1 minute'`)
   const inLine = async (owner: string) => {
     const deadline = performance.now() + 10_000
     for (;;) {
@@ -117,8 +122,8 @@ describe('room in a tenant', { concurrency: false }, () => {
       await ensure(wanted('alice'), 5000)
       // Its keeper is nobody of this test's: it stays where it is.
       await database.db.execute(`insert into runtimes
-        (id, tenant, mode, owner, owner_hash, spec, need_memory_bytes, need_cpu_millis, start, line_since, line_until)
-        values ('rt_0', 'default', 'shared', 'first', 'ffffffffffffffff', 'browser', 1, 1, '{}', now(), now() + interval '1 h')`)
+        (id, tenant, mode, owner, owner_hash, spec, need_memory_bytes, need_cpu_millis, start, line_since, line_until, line_for)
+        values ('rt_0', 'default', 'shared', 'first', 'ffffffffffffffff', 'browser', 1, 1, '{}', now(), now() + interval '1 h', 'quota')`)
       await set({ maxRuntimes: 2 })
       await assert.rejects(ensure(wanted('bob'), 1500), codeOf('quota-exceeded'))
       await database.db.execute(`update runtimes set line_until = now() where id = 'rt_0'`)
@@ -189,11 +194,13 @@ describe('room in a tenant', { concurrency: false }, () => {
       const { row: alice } = await ensure(wanted('alice'), 5000)
       const { row: bob } = await ensure(wanted('bob'), 5000)
       await ensure(wanted('alice'), 5000)
+      await longAgo()
       const { row: carol } = await ensure(wanted('carol'), 5000)
       assert.equal(carol.state, 'running')
       await reached(bob.id, now => now.state === 'paused' && now.workUntil === null)
       assert.equal(host.containers.get(bob.id)?.state, 'paused')
       assert.deepEqual(await used(), { runtimes: 2, memory: 3000 })
+      await longAgo()
       const { row: again } = await ensure(wanted('bob'), 5000)
       assert.deepEqual([again.state, again.generation], ['running', 1])
       await reached(alice.id, now => now.state === 'paused' && now.workUntil === null)
@@ -202,6 +209,14 @@ describe('room in a tenant', { concurrency: false }, () => {
 
     it('pause-oldest pauses nobody where memory is what is missing', async () => {
       await set({ maxMemoryBytes: 1000, atCap: 'pause-oldest' })
+      const { ensure } = await another()
+      const { row } = await ensure(wanted('alice'), 5000)
+      await assert.rejects(ensure(wanted('bob'), 5000), codeOf('quota-exceeded'))
+      assert.equal((await rowOf(row.id)).state, 'running')
+    })
+
+    it('pause-oldest does not freeze what has only just been let go on', async () => {
+      await set({ maxRuntimes: 1, atCap: 'pause-oldest' })
       const { ensure } = await another()
       const { row } = await ensure(wanted('alice'), 5000)
       await assert.rejects(ensure(wanted('bob'), 5000), codeOf('quota-exceeded'))
@@ -291,7 +306,7 @@ describe('room in a tenant', { concurrency: false }, () => {
   describe('on the hosts', () => {
     const full = () => addHost(database.db, 'h1', 1)
     beforeEach(async () => {
-      await database.db.execute('truncate runtimes, profiles, hosts, events restart identity cascade')
+      await database.db.execute('truncate runtimes, profiles, hosts, events, volume_removals restart identity cascade')
     })
 
     it('is waited for where one could take it once others have left', async () => {
@@ -345,6 +360,70 @@ describe('room in a tenant', { concurrency: false }, () => {
           ['a1', 'a2', 'a3', 'a4'],
           ['b1', 'b2'],
         ],
+      )
+    })
+
+    it('that one waits for holds up nobody of its tenant who asks for less, or could go elsewhere', async () => {
+      await addHost(database.db, 'h1', 4)
+      const { ensure, pause, resume } = await another()
+      const { row: alice } = await ensure(wanted('alice'), 5000)
+      await pause(alice, 5000)
+      // Needs all of the host, in which alice is.
+      const big = ensure(wanted('big', { needMemoryBytes: 4000 }), 20_000).catch((error: Error) => error)
+      await inLine('big')
+      assert.equal((await ensure(wanted('bob'), 2000)).row.state, 'running')
+      assert.equal((await resume(await rowOf(alice.id), 2000)).state, 'running')
+      await addHost(database.db, 'h2', 4)
+      const placed = await big
+      assert(!(placed instanceof Error))
+      assert.equal(placed.row.hostId, 'h2')
+    })
+
+    it('one whose profile is on a full host does not hold up those who can go anywhere', async () => {
+      await full()
+      const { ensure, stop } = await another()
+      const { row: alice } = await ensure(wanted('alice'), 5000)
+      await stop(alice, 5000)
+      await ensure(wanted('bob'), 5000)
+      const waiting = ensure(wanted('alice'), 20_000).catch((error: Error) => error)
+      await inLine('alice')
+      await addHost(database.db, 'h2', 1)
+      assert.equal((await ensure(wanted('carol'), 5000)).row.hostId, 'h2')
+      await stop(await rowOf((await ownerRow('bob')).id), 5000)
+      const back = await waiting
+      assert(!(back instanceof Error))
+      assert.equal(back.row.hostId, 'h1')
+    })
+
+    it('a stop of one that waits, and whose last host is away, is done at once', async () => {
+      await addHost(database.db, 'h1', 1)
+      const { ensure, stop } = await another()
+      const task = wanted('task', { mode: 'docker-per-task' })
+      const { row } = await ensure(task, 5000)
+      await stop(row, 5000)
+      await ensure(wanted('bob'), 5000)
+      const waiting = ensure(task, 20_000).catch((error: Error) => error)
+      await inLine('task')
+      host.script.stop = async () => {
+        throw new AgentUnreachable('away')
+      }
+      assert.equal((await stop(await rowOf(row.id), 2000)).state, 'stopped')
+      await waiting
+    })
+
+    it('a task that starts on another host leaves no volume behind on the first', async () => {
+      await addHost(database.db, 'h1', 1)
+      const { ensure, stop } = await another()
+      const task = wanted('task', { mode: 'docker-per-task' })
+      const { row } = await ensure(task, 5000)
+      await stop(row, 5000)
+      await ensure(wanted('bob'), 5000)
+      await addHost(database.db, 'h2', 1)
+      assert.equal((await ensure(task, 5000)).row.hostId, 'h2')
+      const due = await database.db.query.volumeRemovals.findMany()
+      assert.deepEqual(
+        due.map(({ hostId, ownerHash }) => [hostId, ownerHash]),
+        [['h1', row.ownerHash]],
       )
     })
 

@@ -2,6 +2,7 @@ import {
   type Database,
   findOldestRunning,
   findTenant,
+  type LineFor,
   leaveLine,
   overQuota,
   type RuntimeRow,
@@ -25,6 +26,7 @@ export type Room = {
    *
    * @param attempt asked with the row as it is by then
    * @param msLeft milliseconds that this runtime still waits
+   * @param options.handsOver whether another gateway goes on when `signal` is aborted: then the place in line is kept
    * @returns what the attempt gave; undefined when the runtime was moved by somebody else, or `signal` was aborted
    * @throws Problem `quota-exceeded`, NoRoom, and what the attempt throws
    */
@@ -33,6 +35,7 @@ export type Room = {
     attempt: (row: RuntimeRow) => Promise<T | 'over-quota'>,
     msLeft: () => Promise<number>,
     signal: AbortSignal,
+    options?: { handsOver?: boolean },
   ): Promise<T | undefined>
   close(): Promise<void>
 }
@@ -63,6 +66,15 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
     bell.ringAll,
   )
 
+  /** Runtimes in line, and how many wait here for each: the place is given up by the last of them. */
+  const keepers = new Map<string, number>()
+  const count = (id: string, by: 1 | -1): number => {
+    const left = (keepers.get(id) ?? 0) + by
+    if (left > 0) keepers.set(id, left)
+    else keepers.delete(id)
+    return left
+  }
+
   /** Why there is no room, and whether a pause would make some. */
   const lookAt = async (row: RuntimeRow) => {
     const tenant = await findTenant(db, row.tenant)
@@ -91,6 +103,7 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
   /** @returns the row with its place, having waited for a hint or a second; undefined when it was moved */
   const waitInLine = async (
     row: RuntimeRow,
+    lineFor: LineFor,
     refused: (more: string) => Problem,
     msLeft: () => Promise<number>,
     signal: AbortSignal,
@@ -100,7 +113,7 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
     // Listening starts before the place is taken, so that room that comes in between is heard of.
     const { heard, leave } = bell.listen(row.tenant, Math.min(pollMs, left), signal)
     try {
-      const placed = await standInLine(db, row)
+      const placed = await standInLine(db, row, lineFor)
       if (placed === 'full') throw refused(', and the line is as long as it may be')
       if (placed) await heard
       return placed
@@ -110,23 +123,25 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
   }
 
   return {
-    within: async (row, attempt, msLeft, signal) => {
+    within: async (row, attempt, msLeft, signal, { handsOver = false } = {}) => {
       let current = row
       let rounds = 0
+      count(row.id, 1)
       try {
         while (!signal.aborted) {
           const result = await orNoRoom(attempt(current))
           if (result instanceof NoRoom) {
             if (!result.mayWait) throw result
-            const placed = await waitInLine(current, result.andThen, msLeft, signal)
+            const placed = await waitInLine(current, 'hosts', result.andThen, msLeft, signal)
             if (!placed) return undefined
             current = placed
             continue
           }
           if (result !== 'over-quota') return result
           const { policy, why, isFull, wouldPauseHelp } = await lookAt(current)
+          // Those who wait for quota come first, even where the policy has changed since.
           if (policy === 'queue') {
-            const placed = await waitInLine(current, more => refusal(why + more), msLeft, signal)
+            const placed = await waitInLine(current, 'quota', more => refusal(why + more), msLeft, signal)
             if (!placed) return undefined
             current = placed
             continue
@@ -137,8 +152,9 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
         }
         return undefined
       } finally {
-        // Whoever is behind in line looks now. One that is only handed over to another gateway keeps its place.
-        if (current.lineSince !== null && !signal.aborted) await leaveLine(db, current)
+        // Whoever is behind in line looks now. What another gateway goes on with keeps its place.
+        const isLast = count(row.id, -1) === 0
+        if (isLast && current.lineSince !== null && !(handsOver && signal.aborted)) await leaveLine(db, current)
       }
     },
     close: unlisten,

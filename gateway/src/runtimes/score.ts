@@ -28,7 +28,7 @@ export const whyNot = (host: HostView, need: Demand): Reason | undefined => {
   if (!host.schedulable) return never('it is cordoned')
   for (const [name, value] of Object.entries(need.require))
     if (!Object.hasOwn(host.labels, name) || host.labels[name] !== value)
-      return never(`its label ${name} is ${JSON.stringify(host.labels[name] ?? null)}, not ${JSON.stringify(value)}`)
+      return never(`its labels do not have ${name}=${value}`)
   if (host.memoryBytes < need.memoryBytes)
     return never(`it has ${toMib(host.memoryBytes)} MiB of memory in all, ${toMib(need.memoryBytes)} are needed`)
   if (host.cpuMillis < need.cpuMillis)

@@ -25,6 +25,8 @@ export const createDoorman = ({ issuer, externals, access, now }: Parts): Doorma
   /** By the token's digest: a dump of this memory holds no credential. Oldest first. */
   const verified = new Map<string, { caller: Caller; at: number }>()
 
+  let forgotten = 0
+
   const remember = (digest: string, caller: Caller) => {
     const oldest = verified.size >= maxVerified ? verified.keys().next().value : undefined
     if (oldest !== undefined) verified.delete(oldest)
@@ -36,8 +38,10 @@ export const createDoorman = ({ issuer, externals, access, now }: Parts): Doorma
     const known = verified.get(digest)
     if (known && now() - known.at < verifiedMs && known.caller.expiresAt * 1000 > now()) return known.caller
     verified.delete(digest)
+    const before = forgotten
     const caller = await verifyBearer(issuer, externals, token)
-    remember(digest, caller)
+    // What was verified with keys that were withdrawn meanwhile is not remembered.
+    if (before === forgotten) remember(digest, caller)
     return caller
   }
 
@@ -50,6 +54,9 @@ export const createDoorman = ({ issuer, externals, access, now }: Parts): Doorma
     },
     isWelcome: ({ tenant, tokenId, expiresAt }) =>
       !access.isRevoked(tokenId) && !access.isSuspended(tenant) && expiresAt * 1000 > now(),
-    forget: () => verified.clear(),
+    forget: () => {
+      forgotten++
+      verified.clear()
+    },
   }
 }

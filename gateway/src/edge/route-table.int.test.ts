@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import {
+  claimOwner,
+  connect,
+  type Database,
+  migrate,
+  putTenant,
+  type RuntimeRow,
+  startOn,
+  toRunning,
+} from '@porthole/db'
+import { addHost, wanted } from '@porthole/db/testing'
+import { freshDatabase } from '../../../test/kit/database.ts'
+import { eventually } from '../../../test/kit/eventually.ts'
+import { testLog } from '../../../test/kit/logs.ts'
+import { type Changes, listenForChanges } from '../runtimes/changes.ts'
+import { createRouteTable, type RouteTable } from './route-table.ts'
+
+describe('the table of routes', { concurrency: false }, () => {
+  let fresh: Awaited<ReturnType<typeof freshDatabase>>
+  let database: Database
+  let changes: Changes
+  let routes: RouteTable
+  let alice: RuntimeRow
+
+  before(async () => {
+    fresh = await freshDatabase()
+    await migrate(fresh.url)
+    database = connect(fresh.url)
+    changes = await listenForChanges(database)
+    routes = createRouteTable(database.db, changes, testLog('routes'))
+    await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
+    await addHost(database.db, 'h1', 10)
+    const claimed = await claimOwner(database.db, wanted('alice'), 60_000)
+    const started = claimed && (await startOn(database.db, claimed.row, 'h1', 60_000))
+    assert(typeof started === 'object')
+    alice = (await toRunning(database.db, started)) ?? assert.fail()
+  })
+  after(async () => {
+    await routes.close()
+    await changes.close()
+    await database.close()
+    await fresh.drop()
+  })
+
+  it('a row that somebody has locked holds up the note of its use, and nothing else', async () => {
+    assert.equal((await routes.runtime('default', alice.ownerHash))?.id, alice.id)
+    const holder = connect(fresh.url, { max: 1 })
+    const release = Promise.withResolvers<void>()
+    const locked = Promise.withResolvers<void>()
+    const holding = holder.db.transaction(async tx => {
+      await tx.execute(`select id from runtimes where id = '${alice.id}' for update`)
+      locked.resolve()
+      await release.promise
+    })
+    await locked.promise
+    routes.touch(alice.id)
+    const deadline = performance.now() + 5000
+    while (performance.now() < deadline) {
+      assert.equal(routes.isAway(), false)
+      await new Promise(resolve => setTimeout(resolve, 100))
+    }
+    release.resolve()
+    await holding
+    await holder.close()
+    await eventually(async () => {
+      const row = await database.db.query.runtimes.findFirst()
+      assert(row && row.lastUsedAt > alice.lastUsedAt)
+    })
+  })
+
+  it('a thousand known hosts are looked at together', async () => {
+    for (let n = 0; n < 1000; n++) await addHost(database.db, `many-${n}`, 1)
+    for (let n = 0; n < 1000; n++) await routes.host(`many-${n}`)
+    await database.db.execute(`update hosts set url = 'http://127.0.0.1:2' where id = 'many-999'`)
+    await eventually(async () => assert.equal((await routes.host('many-999'))?.url, 'http://127.0.0.1:2'), 3000)
+    assert.equal(routes.isAway(), false)
+  })
+})
