@@ -3,6 +3,7 @@ import { readUpConfig, readVerbose } from './config.ts'
 import type { DetachMessage } from './detach.ts'
 import { tell } from './explained.ts'
 import { hold } from './hold.ts'
+import { parseUp } from './options.ts'
 import { createProgress, type Progress, screenOf } from './progress.ts'
 import { sendProgress } from './remote-progress.ts'
 import { stopSignals } from './signals.ts'
@@ -22,12 +23,16 @@ const progress: Progress = {
 const { stop, force } = stopSignals(progress.note)
 try {
   const config = readUpConfig()
+  const shape = parseUp(process.argv.slice(2))
+  if (shape.kind !== 'up')
+    throw new Error('the background process was started with other words than its starter writes')
   const state = openState(config.dir)
   if (!state.take()) {
     send({ type: 'taken' })
   } else {
     await hold({
       config,
+      shape,
       state,
       progress,
       stop,

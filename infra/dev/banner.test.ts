@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { banner, curlLine } from './banner.ts'
 import { Explained, tell } from './explained.ts'
-import { hostNameOf } from './raise-agent.ts'
+import { hostNameOf } from './names.ts'
 
 const info = {
   gatewayUrl: 'http://127.0.0.1:4747',
+  gatewayUrls: [],
   adminToken: 'admin-secret',
   tenantToken: 'tenant-token',
   databaseUrl: 'postgres://postgres:secret@127.0.0.1/postgres',

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { startChild } from './child.ts'
-import { identify } from './process-identity.ts'
+import { commandLine, identify } from './process-identity.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'porthole-child-'))
 after(() => rmSync(dir, { recursive: true }))
@@ -23,6 +23,15 @@ describe('a child', () => {
     assert.deepEqual([running.url, running.hostId], ['http://x', 'host_1'])
     await running.stop()
     assert.deepEqual(await running.ended, { code: null, signal: 'SIGTERM' })
+    assert.equal(identify(running.pid), undefined)
+  })
+
+  it('runs within another program, which becomes it', async () => {
+    const source = "process.send({ type: 'ready', url: process.env.PLACE }); setInterval(() => {}, 1e3)"
+    const running = await startChild({ ...child(source), within: ['/usr/bin/env', 'PLACE=http://inside'] })
+    assert.equal(running.url, 'http://inside')
+    assert(commandLine(running.pid).startsWith(process.execPath))
+    await running.stop()
     assert.equal(identify(running.pid), undefined)
   })
 

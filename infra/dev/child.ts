@@ -24,6 +24,8 @@ export type ChildOptions = {
   script: string
   cwd: string
   env: NodeJS.ProcessEnv
+  /** A program and its arguments that runs another in its own place, in another network namespace say. */
+  within?: readonly string[] | undefined
   logFile: string
   readyWithinMs?: number
   onSpawn?: (pid: number) => void
@@ -43,7 +45,7 @@ export const forcedEnd: readonly Step[] = [['SIGKILL', 3_000]]
  * @throws Error with the last lines of its log when it ends or stays silent instead
  */
 export async function startChild(options: ChildOptions): Promise<Child> {
-  const { name, script, cwd, env, logFile, readyWithinMs = 30_000, signal } = options
+  const { name, script, cwd, env, within, logFile, readyWithinMs = 30_000, signal } = options
   signal?.throwIfAborted()
   const log = openLog(logFile)
   const child = fork(script, [], {
@@ -51,6 +53,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     env: { ...env, PORTHOLE_EXIT_WITH_PARENT: '1' },
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
+    ...(within && runWithin(within)),
   })
   closeSync(log)
   const ended = exitOf(child)
@@ -70,6 +73,12 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     throw new Error(`the ${name} ${reason}. The end of ${logFile}:\n${tailOf(logFile)}`, { cause })
   }
 }
+
+/** The outer program becomes Node: same process, same channel. */
+const runWithin = ([program = process.execPath, ...words]: readonly string[]) => ({
+  execPath: program,
+  execArgv: [...words, process.execPath, ...process.execArgv],
+})
 
 function exitOf(child: ChildProcess): Promise<Exit> {
   return new Promise(resolve => {

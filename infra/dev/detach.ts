@@ -5,6 +5,7 @@ import { z } from 'zod'
 import type { UpConfig } from './config.ts'
 import { Explained } from './explained.ts'
 import { openLog } from './files.ts'
+import { type Shape, wordsFor } from './options.ts'
 import type { Progress } from './progress.ts'
 import { progressMessage, showProgress } from './remote-progress.ts'
 import { type DevInfo, devInfo } from './state.ts'
@@ -23,9 +24,9 @@ export type DetachMessage = z.infer<typeof detachMessage>
  * Starts the stack in a process of its own and shows how it comes up. Resolves when it is ready, or to undefined when another
  * process holds it; rejects with its reason when it fails.
  */
-export async function startDetached(config: UpConfig, progress: Progress): Promise<DevInfo | undefined> {
+export async function startDetached(config: UpConfig, shape: Shape, progress: Progress): Promise<DevInfo | undefined> {
   const log = openLog(join(config.dir, 'up.log'))
-  const child = fork(join(config.root, 'infra/dev/background.ts'), [], {
+  const child = fork(join(config.root, 'infra/dev/background.ts'), wordsFor(shape), {
     cwd: config.root,
     env: config.env,
     detached: true,

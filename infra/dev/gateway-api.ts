@@ -5,8 +5,13 @@ import { Explained } from './explained.ts'
 const runtime = z.object({ id: z.string(), owner: z.string(), state: z.string(), urls: z.object({ view: z.string() }) })
 export type Runtime = z.infer<typeof runtime>
 
-const page = z.object({ items: z.array(z.object({ id: z.string(), state: z.string() })), next: z.string().nullish() })
+const listed = z.object({ id: z.string(), state: z.string(), host: z.string().nullable() })
+type Listed = z.infer<typeof listed>
+
+const page = z.object({ items: z.array(listed), nextCursor: z.string().nullable() })
 const problem = z.object({ title: z.string(), detail: z.string().optional(), code: z.string().optional() })
+
+const joinAnswer = z.object({ token: z.string().min(1) })
 
 const endStates = ['stopped', 'deleted', 'failed', 'lost']
 
@@ -27,18 +32,24 @@ export function gatewayApi(gatewayUrl: string, token: string) {
   return {
     /**
      * The owner's browser, running. Waits up to 90 s, and through the moment in which the host that has just joined is not
-     * yet known to have room.
+     * yet known to have room. Where the host with its profile does not come back (its folder was removed, say), the browser
+     * gets a new profile.
      * @throws Explained with the gateway's own reason
      */
     async ensureBrowser(userId: string, signal: AbortSignal | undefined): Promise<Runtime> {
       const deadline = AbortSignal.timeout(90_000)
       const ends = signal ? AbortSignal.any([signal, deadline]) : deadline
       const joined = performance.now()
+      let profile: 'keep' | 'fresh' = 'keep'
       for (;;) {
-        const response = await call('POST', '/v1/runtimes', { mode: 'docker-per-principal', userId }, ends)
+        const response = await call('POST', '/v1/runtimes', { mode: 'docker-per-principal', userId, profile }, ends)
         const answer: unknown = await response.json()
         if (response.status === 503 && performance.now() - joined < 20_000) {
           await delay(250, undefined, { signal: ends })
+          continue
+        }
+        if (profile === 'keep' && problem.safeParse(answer).data?.code === 'profile-unavailable') {
+          profile = 'fresh'
           continue
         }
         if (!response.ok) throw new Explained(`The first browser did not start: ${reasonOf(answer, response.status)}`)
@@ -46,23 +57,36 @@ export function gatewayApi(gatewayUrl: string, token: string) {
       }
     },
 
-    /** Asks every runtime that is not at rest to stop, all at once. Resolves to how many there were. */
-    async stopRuntimes(signal: AbortSignal): Promise<number> {
-      const busy = (await listAll(signal)).filter(({ state }) => !endStates.includes(state))
+    /** A token with which one host joins within five minutes; for operators. */
+    async joinToken(signal: AbortSignal): Promise<string> {
+      const ends = AbortSignal.any([signal, AbortSignal.timeout(15_000)])
+      const response = await call('POST', '/v1/hosts/join-tokens', undefined, ends)
+      if (!response.ok) throw new Error(`making a join token answered ${response.status}`)
+      return joinAnswer.parse(await response.json()).token
+    },
+
+    /**
+     * Asks every runtime on these hosts that is not at rest to stop, all at once. Resolves to how many there were. Those on
+     * hosts of an earlier run, with another number of hosts say, are out of reach.
+     */
+    async stopRuntimes(hostIds: readonly string[], signal: AbortSignal): Promise<number> {
+      const isBusy = ({ state, host }: Listed) =>
+        !endStates.includes(state) && (host === null || hostIds.includes(host))
+      const busy = (await listAll(signal)).filter(isBusy)
       await Promise.allSettled(busy.map(({ id }) => call('POST', `/v1/runtimes/${id}/stop`, undefined, signal)))
       return busy.length
     },
   }
 
   async function listAll(signal: AbortSignal) {
-    const found: { id: string; state: string }[] = []
+    const found: Listed[] = []
     let cursor = ''
     do {
       const response = await call('GET', `/v1/runtimes?limit=100${cursor}`, undefined, signal)
       if (!response.ok) throw new Error(`listing the runtimes answered ${response.status}`)
-      const { items, next } = page.parse(await response.json())
+      const { items, nextCursor } = page.parse(await response.json())
       found.push(...items)
-      cursor = next ? `&cursor=${encodeURIComponent(next)}` : ''
+      cursor = nextCursor ? `&cursor=${encodeURIComponent(nextCursor)}` : ''
     } while (cursor && found.length < 10_000)
     return found
   }

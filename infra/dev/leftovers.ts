@@ -1,10 +1,14 @@
 import { join } from 'node:path'
 import { answeringEngine, leftoverDaemon } from '../docker/engine.ts'
+import { clearHosts } from '../hosts/clear.ts'
 import { stopLeftoverPostgres } from '../postgres/embedded.ts'
 import { orderlyEnd } from './child.ts'
 import { removeRunning, within } from './containers.ts'
 import { endProcess } from './process-identity.ts'
 import type { State } from './state.ts'
+
+/** Where several hosts on this machine keep what is theirs. */
+export const hostsDir = ({ dir }: Pick<State, 'dir'>): string => join(dir, 'hosts')
 
 /**
  * Ends the processes that a killed run left behind. The next run needs only that: it takes over containers, database and
@@ -25,8 +29,9 @@ export async function endLeftovers(state: State): Promise<boolean> {
   const processes = await endLeftProcesses(state)
   const engine = hostIds.length > 0 ? await answeringEngine() : undefined
   const containers = engine ? ((await within(20_000, removeRunning(engine.docker, hostIds))) ?? 0) : 0
+  const hosts = await clearHosts(hostsDir(state))
   const daemon = leftoverDaemon(state.dir)
   await daemon?.stop()
   state.forgetRun()
-  return processes || containers > 0 || daemon !== undefined
+  return processes || containers > 0 || hosts || daemon !== undefined
 }

@@ -1,28 +1,25 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { parsePort, parseUp } from './options.ts'
+import { parsePort, parseUp, wordsFor } from './options.ts'
 
 describe('the words after npm run up --', () => {
   it('none of them start one host in the foreground', () => {
-    assert.deepEqual(parseUp([]), { kind: 'up', detach: false })
-    assert.deepEqual(parseUp(['--hosts', '1']), { kind: 'up', detach: false })
+    assert.deepEqual(parseUp([]), { kind: 'up', detach: false, hosts: 1, gateways: 1 })
+    assert.deepEqual(parseUp(['--hosts', '1']), parseUp([]))
   })
 
   it('--detach returns when ready', () => {
-    assert.deepEqual(parseUp(['--detach']), { kind: 'up', detach: true })
-    assert.deepEqual(parseUp(['--detach', '--hosts=1']), { kind: 'up', detach: true })
+    assert.deepEqual(parseUp(['--detach']), { kind: 'up', detach: true, hosts: 1, gateways: 1 })
   })
 
   it('--help asks for help, whatever else is there', () => {
     assert.deepEqual(parseUp(['--help', '--detach']), { kind: 'help' })
   })
 
-  it('several hosts are understood, and refused for now', () => {
-    for (const words of [['--hosts', '3'], ['--hosts=12']]) {
-      const request = parseUp(words)
-      assert.equal(request.kind, 'refused')
-      assert.match('message' in request ? request.message : '', /come with a later release/)
-    }
+  it('several hosts and gateways are understood, also as passed on to the process that holds them', () => {
+    const words = ['--hosts', '3', '--gateways=2']
+    assert.deepEqual(parseUp(words), { kind: 'up', detach: false, hosts: 3, gateways: 2 })
+    assert.deepEqual(parseUp(wordsFor({ hosts: 3, gateways: 2 })), parseUp(words))
   })
 
   for (const words of [
@@ -30,7 +27,8 @@ describe('the words after npm run up --', () => {
     ['--hosts', '-1'],
     ['--hosts', 'three'],
     ['--hosts', '1.5'],
-    ['--hosts', '9999'],
+    ['--hosts', '100'],
+    ['--gateways', '0'],
     ['--hosts'],
     ['--detached'],
     ['now'],

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 
-/** A TCP port on 127.0.0.1 that nobody listens on right now. */
-export const freePort = (): Promise<number> => listenOnce(0)
+/** A TCP port that nobody listens on right now. */
+export const freePort = (host?: string): Promise<number> => listenOnce(0, host)
 
 /** Whether nobody listens on this port of `host`. */
 export const isFree = (port: number, host: string): Promise<boolean> =>

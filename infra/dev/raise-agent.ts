@@ -1,83 +1,108 @@
-import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { eachOrNone } from './all-or-none.ts'
 import { forcedEnd } from './child.ts'
 import { removeRunning, within } from './containers.ts'
 import { gatewayApi } from './gateway-api.ts'
-import { keepPrefixes } from './names.ts'
+import type { Place } from './place.ts'
 import { inStep } from './progress.ts'
-import type { RaisedDocker } from './raise-docker.ts'
 import type { Front } from './raise-gateway.ts'
 import type { Raising } from './raising.ts'
 import { type Agent, startAgent } from './stack.ts'
-import { keep } from './supervise.ts'
+import { type Kept, keep } from './supervise.ts'
 
 const stopWithin = 25_000
 
-/** The agent of this machine's Docker engine, joined to the gateway. */
-export async function raiseAgent(raising: Raising, { docker, dockerHost, image }: RaisedDocker, front: Front) {
-  const { config, state, progress, endings, signal } = raising
-  return await inStep(
+/**
+ * An agent at each place, joined to the gateway.
+ * @param gatewayUrl where the agents reach it
+ */
+export async function raiseAgents(raising: Raising, places: readonly Place[], front: Front, gatewayUrl: string) {
+  const { progress, signal } = raising
+  const nextToken = joinTokens(front)
+  const agents = await inStep(
     progress,
-    'Agent',
-    async () => {
-      let unused: string | undefined = front.tokens.joinToken
-      const prefixes = await keepPrefixes(docker, join(state.dir, 'names.json'))
-      const agent = await keep({
-        name: 'The agent',
-        signal,
-        start: async (ends, former: Agent | undefined) => {
-          // A join token is good for one use and five minutes: a later start, or one after a long build, needs another.
-          const isFresh = performance.now() - front.mintedAt < 4 * 60_000
-          const joinToken = isFresh && unused ? unused : (await front.mintTokens(ends)).joinToken
-          unused = undefined
-          return await startAgent({
-            root: config.root,
-            logDir: state.dir,
-            env: config.env,
-            gatewayUrl: front.localUrl,
-            joinToken,
-            ...prefixes,
-            dataDir: join(state.dir, 'agent'),
-            hostName: hostNameOf(hostname()),
-            dockerHost,
-            image,
-            port: former ? Number(new URL(former.url).port) : 0,
-            onSpawn: pid => state.recordProcess('agent', pid),
-            signal: ends,
-          })
-        },
-      })
-      const { hostId } = agent.current()
-      state.recordHost(hostId)
-      endings.push({
-        title: 'Agent',
-        stop: () => agent.current().stop(),
-        force: () => agent.current().stop(forcedEnd),
-      })
-      endings.push({
-        title: 'Browsers',
-        async stop() {
-          const ends = AbortSignal.timeout(stopWithin)
-          const asked = await gatewayApi(front.localUrl, front.tokens.tenantToken)
-            .stopRuntimes(ends)
-            .catch(() => 0)
-          const removed = (await within(stopWithin, removeRunning(docker, [hostId]))) ?? 0
-          return `${Math.max(asked, removed)} stopped`
-        },
-        force: () => removeRunning(docker, [hostId]),
-      })
-      return agent
-    },
-    agent => agent.current().hostId,
+    places.length === 1 ? 'Agent' : 'Agents',
+    () =>
+      eachOrNone(signal, ends =>
+        places.map(place => raiseAgent({ ...raising, signal: ends }, place, gatewayUrl, nextToken)),
+      ),
+    agents => (agents.length === 1 ? (agents[0]?.current().hostId ?? '') : `${agents.length} joined`),
   )
+  endBrowsersAtLast(raising, places, agents, front)
+  return agents
 }
 
-/** This machine's name as a host's name may be written: lower case letters, digits and inner hyphens, up to 63. */
-export function hostNameOf(name: string): string {
-  const short = name.toLowerCase().split('.', 1)[0] ?? ''
-  const fit = short
-    .replace(/[^a-z0-9-]+/g, '-')
-    .slice(0, 63)
-    .replace(/^-+|-+$/g, '')
-  return fit || 'local'
+/** A join token is good for one use and five minutes: the first is there, a later start or one after a long build needs another. */
+function joinTokens({ tokens, mintedAt, localUrl }: Front): (ends: AbortSignal) => Promise<string> {
+  let unused: string | undefined = tokens.joinToken
+  return async ends => {
+    const first = performance.now() - mintedAt < 4 * 60_000 ? unused : undefined
+    unused = undefined
+    return first ?? (await gatewayApi(localUrl, tokens.adminToken).joinToken(ends))
+  }
+}
+
+async function raiseAgent(
+  { config, state, endings, signal }: Raising,
+  place: Place,
+  gatewayUrl: string,
+  nextToken: (ends: AbortSignal) => Promise<string>,
+): Promise<Kept<Agent>> {
+  const label = place.number === undefined ? '' : ` ${place.number}`
+  const role = `agent${label.replace(' ', '-')}`
+  const agent = await keep({
+    name: `The agent${label}`,
+    signal,
+    start: async (ends, former: Agent | undefined) =>
+      startAgent({
+        root: config.root,
+        logDir: state.dir,
+        logName: role,
+        env: config.env,
+        gatewayUrl,
+        joinToken: await nextToken(ends),
+        ...place.prefixes,
+        dataDir: place.dataDir,
+        hostName: place.name,
+        dockerHost: place.dockerHost,
+        image: place.image,
+        within: place.within,
+        port: former ? Number(new URL(former.url).port) : 0,
+        ...(place.listenHost && { listenHost: place.listenHost }),
+        ...(place.settings && { settings: { ...place.settings } }),
+        onSpawn: pid => state.recordProcess(role, pid),
+        signal: ends,
+      }),
+  })
+  state.recordHost(agent.current().hostId)
+  endings.push({
+    title: `Agent${label}`,
+    stop: () => agent.current().stop(),
+    force: () => agent.current().stop(forcedEnd),
+  })
+  return agent
+}
+
+function endBrowsersAtLast(
+  { endings }: Raising,
+  places: readonly Place[],
+  agents: readonly Kept<Agent>[],
+  front: Front,
+) {
+  const hostIds = agents.map(agent => agent.current().hostId)
+  const removeAll = async () => {
+    const removed = await Promise.all(places.map(({ docker }) => removeRunning(docker, hostIds)))
+    return removed.reduce((sum, n) => sum + n, 0)
+  }
+  endings.push({
+    title: 'Browsers',
+    async stop() {
+      const ends = AbortSignal.timeout(stopWithin)
+      const asked = await gatewayApi(front.localUrl, front.tokens.tenantToken)
+        .stopRuntimes(hostIds, ends)
+        .catch(() => 0)
+      const removed = (await within(stopWithin, removeAll())) ?? 0
+      return `${Math.max(asked, removed)} stopped`
+    },
+    force: removeAll,
+  })
 }

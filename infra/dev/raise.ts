@@ -1,10 +1,13 @@
 import { ensureSpace } from '../docker/space.ts'
+import { ensureHostsPossible } from '../hosts/ability.ts'
 import { allOrNone } from './all-or-none.ts'
+import { openDoorway } from './doorway.ts'
 import { gatewayApi } from './gateway-api.ts'
+import type { Shape } from './options.ts'
 import { inStep } from './progress.ts'
-import { raiseAgent } from './raise-agent.ts'
-import { raiseDocker } from './raise-docker.ts'
-import { choosePort, raiseGateway } from './raise-gateway.ts'
+import { raiseAgents } from './raise-agent.ts'
+import { choosePorts, type Front, raiseGateways } from './raise-gateway.ts'
+import { type RaisedPlaces, raisePlaces } from './raise-places.ts'
 import type { Raising } from './raising.ts'
 import type { DevInfo } from './state.ts'
 
@@ -14,37 +17,43 @@ export type Stack = {
   watch(onChange: () => void): Promise<void>
 }
 
-/** Starts the pieces in their order, Docker and its image beside Postgres and the gateway. */
+/** Starts the pieces in their order, engines and their image beside Postgres and the gateways. */
 export async function raise(raising: Raising): Promise<Stack> {
-  const { config, progress, signal } = raising
+  const { config, shape, progress, signal } = raising
+  if (shape.hosts > 1) ensureHostsPossible()
   ensureSpace(config.root, 'this repo')
-  const port = await choosePort(config)
-  const [docker, front] = await allOrNone(signal, ends => [
-    raiseDocker({ ...raising, signal: ends }),
-    raiseGateway({ ...raising, signal: ends }, port),
+  const ports = await choosePorts(config, shape.gateways)
+  const owner = firstOwner(shape)
+  const [{ places, bridgeAddress }, front] = await allOrNone(signal, ends => [
+    raisePlaces({ ...raising, signal: ends }),
+    raiseGateways({ ...raising, signal: ends }, ports, owner),
   ])
-  const agent = await raiseAgent(raising, docker, front)
+  const agents = await raiseAgents(raising, places, front, await gatewayForAgents(raising, bridgeAddress, front))
   const api = gatewayApi(front.localUrl, front.tokens.tenantToken)
-  const browser = await inStep(progress, 'First browser', () => api.ensureBrowser('demo', signal))
+  const browser = await inStep(progress, 'First browser', () => api.ensureBrowser(owner, signal))
 
   return {
-    info() {
-      const { hostId, url, pid } = agent.current()
-      return {
-        gatewayUrl: front.publicUrl,
-        adminToken: front.tokens.adminToken,
-        tenantToken: front.tokens.tenantToken,
-        databaseUrl: front.databaseUrl,
-        hosts: [{ id: hostId, url, pid, dockerHost: docker.dockerHost }],
-        gatewayPids: [front.gateway.current().pid],
-        viewUrl: `${browser.urls.view}#token=${front.tokens.viewToken}`,
-        consoleUrl: `${front.publicUrl}/console`,
-      }
-    },
+    info: () => ({
+      gatewayUrl: front.publicUrl,
+      gatewayUrls: front.publicUrls,
+      adminToken: front.tokens.adminToken,
+      tenantToken: front.tokens.tenantToken,
+      databaseUrl: front.databaseUrl,
+      hosts: agents.flatMap((agent, n) => {
+        const { hostId, url, pid } = agent.current()
+        const place = places[n]
+        if (!place) return []
+        const { name, dockerHost, netns } = place
+        return [{ id: hostId, name, url, pid, dockerHost, ...(netns && { netns }) }]
+      }),
+      gatewayPids: front.gateways.map(gateway => gateway.current().pid),
+      viewUrl: `${browser.urls.view}#token=${front.tokens.viewToken}`,
+      consoleUrl: `${front.publicUrl}/console`,
+    }),
     async watch(onChange) {
       const ended = new AbortController()
       const watching = { tell: progress.note, signal: AbortSignal.any([signal, ended.signal]), onChange }
-      const watches = [...front.kept, agent].map(part => part.watch(watching))
+      const watches = [...front.kept, ...agents].map(part => part.watch(watching))
       try {
         await Promise.race(watches)
       } finally {
@@ -53,4 +62,22 @@ export async function raise(raising: Raising): Promise<Stack> {
       }
     },
   }
+}
+
+/** A profile stays on its host, and another number of hosts is another set of them: each has a first browser of its own. */
+const firstOwner = ({ hosts }: Shape): string => (hosts === 1 ? 'demo' : `demo-${hosts}`)
+
+/**
+ * Where agents reach the gateways. Hosts in namespaces of their own can't reach this machine's loopback; the gateways go on
+ * listening there and nowhere else, and a doorway at the bridge leads to them: nobody but the hosts is let in by it.
+ */
+async function gatewayForAgents(
+  { shape, endings }: Raising,
+  bridgeAddress: RaisedPlaces['bridgeAddress'],
+  front: Front,
+): Promise<string> {
+  if (shape.hosts === 1 && shape.gateways === 1) return front.localUrl
+  const doorway = await openDoorway({ host: bridgeAddress ?? '127.0.0.1', to: front.localUrls })
+  endings.push({ title: 'Doorway', stop: () => doorway.close(), force: () => doorway.close() })
+  return doorway.url
 }

@@ -13,6 +13,10 @@ type Place = {
   logDir: string
   /** What the child inherits; the settings below win. */
   env: NodeJS.ProcessEnv
+  /** Of the log; the part's own unless told. */
+  logName?: string
+  /** A program and its arguments that runs another in its own place. */
+  within?: readonly string[] | undefined
   onSpawn?: (pid: number) => void
   signal?: AbortSignal | undefined
 }
@@ -105,11 +109,12 @@ export async function startAgent(options: Place & AgentSettings): Promise<Agent>
   return { ...child, hostId }
 }
 
-const childPlace = ({ root, logDir, onSpawn, signal }: Place, name: 'gateway' | 'agent') => ({
+const childPlace = ({ root, logDir, logName, within, onSpawn, signal }: Place, name: 'gateway' | 'agent') => ({
   name,
   script: join(root, name, 'src/main.ts'),
   cwd: root,
-  logFile: join(logDir, `${name}.log`),
+  logFile: join(logDir, `${logName ?? name}.log`),
+  within,
   ...(onSpawn && { onSpawn }),
   signal,
 })

@@ -11,10 +11,11 @@ after(() => rmSync(dir, { recursive: true }))
 
 const info = {
   gatewayUrl: 'http://127.0.0.1:4747',
+  gatewayUrls: ['http://127.0.0.1:4747'],
   adminToken: 'a',
   tenantToken: 't',
   databaseUrl: 'postgres://x',
-  hosts: [{ id: 'host_1', url: 'http://127.0.0.1:1', pid: 2, dockerHost: 'unix:///var/run/docker.sock' }],
+  hosts: [{ id: 'host_1', name: 'box', url: 'http://127.0.0.1:1', pid: 2, dockerHost: 'unix:///var/run/docker.sock' }],
   gatewayPids: [3],
   viewUrl: 'http://127.0.0.1:4747/view',
   consoleUrl: 'http://127.0.0.1:4747/console',

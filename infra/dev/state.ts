@@ -7,10 +7,22 @@ import { identify, isAlive, type ProcessIdentity, processIdentity } from './proc
 /** `.porthole/dev.json`: everything a script needs to work with the running stack. */
 export const devInfo = z.object({
   gatewayUrl: z.string(),
+  /** Of all gateways, the one above first. */
+  gatewayUrls: z.array(z.string()),
   adminToken: z.string(),
   tenantToken: z.string(),
   databaseUrl: z.string(),
-  hosts: z.array(z.object({ id: z.string(), url: z.string(), pid: z.number(), dockerHost: z.string() })),
+  hosts: z.array(
+    z.object({
+      id: z.string(),
+      name: z.string(),
+      url: z.string(),
+      pid: z.number(),
+      dockerHost: z.string(),
+      /** Of a host that has a network namespace of its own: its name for `ip netns`. */
+      netns: z.string().optional(),
+    }),
+  ),
   gatewayPids: z.array(z.number()),
   /** The first browser's live view, with its token: for a person. */
   viewUrl: z.string(),

@@ -22,6 +22,8 @@ export type DaemonOptions = {
   /** Written into the daemon's labels, so that a later run knows it as ours. */
   mark: string
   args?: readonly string[]
+  /** A program and its arguments that runs dockerd in its own place, in another network namespace say. */
+  within?: readonly string[]
   onProgress?: (detail: string) => void
   signal?: AbortSignal
 }
@@ -40,9 +42,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   // A killed dockerd takes its containerd along, and the next one waits in vain for it while the file says it runs.
   removeStalePidFile(join(options.execRoot ?? '/var/run/docker', 'containerd/containerd.pid'), 'containerd')
   const log = openLog(options.logFile)
+  const [program = options.program, ...before] = [...(options.within ?? []), options.program]
   const child = spawn(
-    options.program,
+    program,
     [
+      ...before,
       ...['--host', `unix://${options.socket}`, '--pidfile', options.pidFile, '--label', markLabel(options.mark)],
       ...(options.args ?? []),
     ],

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
-import { existsSync, realpathSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import { Explained } from '../dev/explained.ts'
+import { markOf } from '../dev/names.ts'
 import { type Candidate, candidates } from './addresses.ts'
 import { type EngineConfig, readEngineConfig } from './config.ts'
 import { type Daemon, findDaemon, startDaemon } from './daemon.ts'
@@ -55,12 +55,6 @@ export async function answeringEngine(config = readEngineConfig()): Promise<Engi
   const address = await findEngine(config).catch(() => undefined)
   return address === undefined ? undefined : { dockerHost: address, docker: dockerAt(address, config) }
 }
-
-const markOf = (stateDir: string) =>
-  createHash('sha256')
-    .update(existsSync(stateDir) ? realpathSync(stateDir) : stateDir)
-    .digest('hex')
-    .slice(0, 16)
 
 async function findEngine(config: EngineConfig): Promise<string | undefined> {
   const places = candidates(config)
