@@ -1,9 +1,10 @@
 import type { Relay } from '@porthole/protocol/relay'
-import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { ulid } from 'ulid'
+import type { Limits } from './config.ts'
+import { bodyBound, bodyDeadline, shallowJson } from './edge/bodies.ts'
 import { edgeRoutes } from './edge/http.ts'
-import { isPlainPath } from './edge/route.ts'
+import { demandPlain } from './edge/plain-request.ts'
 import { viewRoutes } from './edge/view.ts'
 import type { House } from './house.ts'
 import { Problem, problemOf } from './problem.ts'
@@ -18,8 +19,6 @@ import { tenantRoutes } from './routes/tenants.ts'
 import { tokenRoutes } from './routes/tokens.ts'
 
 const maxBodyBytes = 1024 * 1024
-/** Milliseconds until a body must be there. */
-const bodyMs = 30_000
 
 /** Hono's own refusals (malformed JSON, another media type) in our form. */
 const toProblem = (error: Error): Problem => {
@@ -31,7 +30,7 @@ const toProblem = (error: Error): Problem => {
 }
 
 /** The whole public surface but the WebSockets. */
-export const createApp = (house: House, relay: Relay) => {
+export const createApp = (house: House, relay: Relay, limits: Pick<Limits, 'bodyMs'> = { bodyMs: 30_000 }) => {
   const app = createRouter()
 
   app.use(async (c, next) => {
@@ -50,34 +49,19 @@ export const createApp = (house: House, relay: Relay) => {
   })
   app.use(async (c, next) => {
     // Routes match the path as the URL parser normalised it; what did not come that way is not guessed at.
-    if (c.env?.incoming && !isPlainPath(c.env.incoming.url?.split('?', 1)[0] ?? '')) throw new Problem('bad-path')
+    if (c.env?.incoming) demandPlain(c.env.incoming)
     await next()
   })
-  app.use(
-    '/v1/*',
-    bodyLimit({
-      maxSize: maxBodyBytes,
-      onError: () => {
-        throw new Problem('too-large', { detail: `${maxBodyBytes} bytes are allowed` })
-      },
-    }),
-  )
-  app.use('/v1/*', async (_c, next) => {
+  app.use('/v1/*', bodyDeadline(limits.bodyMs), bodyBound(maxBodyBytes), shallowJson)
+  app.use('/v1/*', async (c, next) => {
     // Nobody waits for a database that is known to be away: it is looked for once a second.
-    if (house.routes.isAway()) throw new Problem('database-unavailable', { retryAfterSeconds: 2 })
+    // Heartbeats try all the same: a host must not look silent because a gateway is in doubt.
+    if (house.routes.isAway() && !c.req.path.endsWith('/heartbeat'))
+      throw new Problem('database-unavailable', { retryAfterSeconds: 2 })
     await next()
   })
   app.use('/v1/*', async (c, next) => {
-    const incoming = c.env?.incoming
-    // Nobody may hold a request open by sending its body a byte at a time.
-    const timer = setTimeout(() => {
-      if (incoming && !incoming.complete) incoming.socket.destroy()
-    }, bodyMs)
-    try {
-      await next()
-    } finally {
-      clearTimeout(timer)
-    }
+    await next()
     c.header('cache-control', 'no-store')
   })
 
@@ -116,14 +100,23 @@ export const createApp = (house: House, relay: Relay) => {
     scheme: 'bearer',
     bearerFormat: 'JWT',
   })
-  app.doc31('/openapi.json', {
-    openapi: '3.1.0',
-    info: {
-      title: 'Porthole',
-      version: '0.1.0',
-      description: 'Isolated browsers and sandboxes on your own Docker hosts, behind one URL.',
-    },
-    servers: [{ url: house.base }],
+  // Written once: it takes longer than any call, and anybody may ask for it.
+  let document: Uint8Array<ArrayBuffer> | undefined
+  app.get('/openapi.json', c => {
+    document ??= new TextEncoder().encode(
+      JSON.stringify(
+        app.getOpenAPI31Document({
+          openapi: '3.1.0',
+          info: {
+            title: 'Porthole',
+            version: '0.1.0',
+            description: 'Isolated browsers and sandboxes on your own Docker hosts, behind one URL.',
+          },
+          servers: [{ url: house.base }],
+        }),
+      ),
+    )
+    return c.body(document, 200, { 'content-type': 'application/json' })
   })
   return app
 }

@@ -15,6 +15,22 @@ describe('parseConfig', () => {
     assert.equal(parseConfig({ ...good, PORTHOLE_ALLOW_PLAIN_AGENTS: 'true' }).allowPlainAgents, true)
   })
 
+  it('bounds connections and slow requests, and exempts only the proxies that are named', () => {
+    const { limits } = parseConfig(good)
+    assert.deepEqual(limits, {
+      connections: 10_000,
+      connectionsPerAddress: 2000,
+      proxies: ['127.0.0.1', '::1'],
+      headMs: 15_000,
+      bodyMs: 30_000,
+    })
+    assert.deepEqual(parseConfig({ ...good, PORTHOLE_PROXIES: '' }).limits.proxies, [])
+    assert.deepEqual(parseConfig({ ...good, PORTHOLE_PROXIES: '10.0.0.7,fd00::1' }).limits.proxies, [
+      '10.0.0.7',
+      'fd00::1',
+    ])
+  })
+
   it('normalises the public URL as the original did', () => {
     assert.equal(
       parseConfig({ ...good, PUBLIC_URL: ' https://b.example.com/x/vnc.html?path=websockify ' }).publicUrl,
@@ -33,6 +49,11 @@ describe('parseConfig', () => {
     'a public URL with a query': { PUBLIC_URL: 'https://example.com/?a=b' },
     'an origin with a path': { PORTHOLE_ALLOWED_ORIGINS: 'https://a.example.com,https://b.example.com/x' },
     'a switch that is neither on nor off': { PORTHOLE_ALLOW_PLAIN_AGENTS: 'hunter2' },
+    'no connections at all': { PORTHOLE_MAX_CONNECTIONS: '0' },
+    'an address with no connections': { PORTHOLE_MAX_CONNECTIONS_PER_ADDRESS: '0' },
+    'a proxy that is a name': { PORTHOLE_PROXIES: '10.0.0.7,proxy.internal' },
+    'a head that may take for ever': { PORTHOLE_HEAD_TIMEOUT: '0' },
+    'a body that may take for ever': { PORTHOLE_BODY_TIMEOUT: '0' },
     'a log level that is none': { LOG_LEVEL: 'loud' },
     'a start timeout of nothing': { BROWSER_RUNTIME_START_TIMEOUT: '0' },
   }

@@ -1,5 +1,20 @@
+import { isIP } from 'node:net'
 import { type PlacementPolicy, placementPolicies } from '@porthole/db'
 import { normalizeBaseUrl } from './identity/view-url.ts'
+
+/** How much one gateway takes on before it says no. Times are milliseconds. */
+export type Limits = {
+  /** Open connections in all: `PORTHOLE_MAX_CONNECTIONS`. One more is closed at once. */
+  connections: number
+  /** Open connections per remote address (IPv6: per /64): `PORTHOLE_MAX_CONNECTIONS_PER_ADDRESS`. */
+  connectionsPerAddress: number
+  /** Addresses that speak for many, and count only in all: `PORTHOLE_PROXIES`, with commas. */
+  proxies: readonly string[]
+  /** From a connection, or a request's first byte, to the end of its head: `PORTHOLE_HEAD_TIMEOUT`, seconds. Then 408. */
+  headMs: number
+  /** From the head to the end of a body that the API reads: `PORTHOLE_BODY_TIMEOUT`, seconds. Then 408. */
+  bodyMs: number
+}
 
 export type Config = {
   databaseUrl: string
@@ -18,6 +33,7 @@ export type Config = {
   placement: PlacementPolicy
   /** Milliseconds a start may take until the runtime is ready. */
   startTimeoutMs: number
+  limits: Limits
   logLevel: string
   exitWithParent: boolean
 }
@@ -73,6 +89,27 @@ const origin = (value: string): string => {
   return value
 }
 
+const list = (value: string): string[] =>
+  value
+    .split(',')
+    .map(part => part.trim())
+    .filter(Boolean)
+
+const address = (value: string): string => {
+  if (isIP(value) === 0)
+    throw new ConfigError(`PORTHOLE_PROXIES takes IP addresses like 10.0.0.7, not ${JSON.stringify(value)}`)
+  return value
+}
+
+const limitsFrom = (env: Env): Limits => ({
+  connections: integer(env, 'PORTHOLE_MAX_CONNECTIONS', 10_000, 1, 1_000_000),
+  connectionsPerAddress: integer(env, 'PORTHOLE_MAX_CONNECTIONS_PER_ADDRESS', 2000, 1, 1_000_000),
+  // Whoever is on this machine already is most likely what ends TLS here.
+  proxies: list(env.PORTHOLE_PROXIES ?? '127.0.0.1, ::1').map(address),
+  headMs: integer(env, 'PORTHOLE_HEAD_TIMEOUT', 15, 1, 300) * 1000,
+  bodyMs: integer(env, 'PORTHOLE_BODY_TIMEOUT', 30, 1, 300) * 1000,
+})
+
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 
 /**
@@ -102,14 +139,11 @@ export const parseConfig = (env: Env): Config => {
     listenHost: env.PORTHOLE_LISTEN_HOST?.trim() || '127.0.0.1',
     port: integer(env, 'PORT', 4747, 0, 65_535),
     publicUrl: base || undefined,
-    allowedOrigins: (env.PORTHOLE_ALLOWED_ORIGINS ?? '')
-      .split(',')
-      .map(part => part.trim())
-      .filter(Boolean)
-      .map(origin),
+    allowedOrigins: list(env.PORTHOLE_ALLOWED_ORIGINS ?? '').map(origin),
     allowPlainAgents: flag(env, 'PORTHOLE_ALLOW_PLAIN_AGENTS'),
     placement: oneOf(env, 'PORTHOLE_PLACEMENT', placementPolicies),
     startTimeoutMs: integer(env, 'BROWSER_RUNTIME_START_TIMEOUT', 45, 1, 600) * 1000,
+    limits: limitsFrom(env),
     logLevel,
     exitWithParent: env.PORTHOLE_EXIT_WITH_PARENT === '1',
   }

@@ -9,9 +9,12 @@ import { createAgentConnections } from './agents/connections.ts'
 import { createApp } from './app.ts'
 import { createAudit } from './audit.ts'
 import { type Config, ConfigError } from './config.ts'
+import { limitConnections } from './edge/connection-limits.ts'
 import { createOpenSockets } from './edge/open-sockets.ts'
+import { boundPipelines } from './edge/pipelines.ts'
 import { createRouteTable } from './edge/route-table.ts'
 import { createUpgradeHandler } from './edge/upgrades.ts'
+import { watchDrains } from './hosts/drain.ts'
 import { watchLoss } from './hosts/loss.ts'
 import type { House } from './house.ts'
 import { listenForChanges } from './runtimes/changes.ts'
@@ -57,7 +60,15 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
   const seal = createSeal(config.secret)
   const issuer = await createIssuer(db, seal, now)
 
-  const server = http.createServer({ ...relayServerOptions })
+  const server = http.createServer({
+    ...relayServerOptions,
+    headersTimeout: config.limits.headMs,
+    // How often late heads are looked for; Node's own half a minute would add to every deadline.
+    connectionsCheckingInterval: 1000,
+  })
+  // All that fit the 16 KiB: Node drops what is beyond a number without a word.
+  server.maxHeadersCount = 0
+  limitConnections(server, config.limits, log)
   const { address, port, family } = await listen(server, config.listenHost, config.port)
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
   const base = config.publicUrl ?? url
@@ -114,11 +125,13 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     origins: new Set([new URL(base).origin, ...config.allowedOrigins]),
   }
   const losses = watchLoss(db, log)
+  const drains = watchDrains({ db, agents, placement, driver, log, leaseMs })
   const upkeep = startUpkeep(db, issuer, log)
 
-  const app = createApp(house, relay)
-  server.on('request', getRequestListener(app.fetch))
-  server.on('upgrade', createUpgradeHandler(house, relay))
+  const app = createApp(house, relay, config.limits)
+  const pipelines = boundPipelines()
+  server.on('request', pipelines.requests(getRequestListener(app.fetch, { autoCleanupIncoming: false })))
+  server.on('upgrade', pipelines.upgrades(createUpgradeHandler(house, relay)))
   relay.deferContinue(server, req => req.url?.startsWith('/rpc/') ?? false)
   log.info({ url, base }, 'gateway ready')
 
@@ -128,7 +141,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       server.closeIdleConnections()
       upkeep.stop()
-      await losses.stop()
+      await Promise.all([losses.stop(), drains.stop()])
       await driver.close(closeMs)
       await relay.close()
       server.closeAllConnections()

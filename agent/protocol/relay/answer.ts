@@ -28,7 +28,12 @@ export class Answer {
   /** 102, 103 and the like. HTTP/1.0 has no such answers. */
   inform(status: number, rawHeaders: readonly string[]): void {
     if (this.#res.headersSent || this.#res.destroyed || this.#res.req.httpVersion === '1.0') return
-    this.#res.writeInformation(status, answerHeaders(rawHeaders, this.#target))
+    if (status <= 101) return
+    try {
+      this.#res.writeInformation(status, answerHeaders(rawHeaders, this.#target))
+    } catch {
+      // It was optional, and what Node would not write it has not written.
+    }
   }
 
   start(status: number, message: string | undefined, rawHeaders: readonly string[]): void {
@@ -39,10 +44,16 @@ export class Answer {
       sendProblem(this.#res, instead.status, instead)
       return
     }
-    this.status = status
     const headers = answerHeaders(rawHeaders, this.#target)
+    try {
+      this.#res.writeHead(status, message !== undefined && isReason(message) ? message : undefined, headers)
+    } catch {
+      // Parsers let pass what may not be written, a status of 099 for one: thrown from here it would end the process.
+      this.fail('upstream-malformed')
+      return
+    }
+    this.status = status
     this.#hasLength = headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'content-length')
-    this.#res.writeHead(status, message !== undefined && isReason(message) ? message : undefined, headers)
     // SSE and long polls want the head now, not with the first event; what came with it goes out in one piece.
     queueMicrotask(() => {
       if (this.bytes === 0 && !this.#res.writableEnded && !this.#res.destroyed) this.#res.flushHeaders()
@@ -51,14 +62,20 @@ export class Answer {
 
   /** False: wait for the response's `drain`. */
   write(chunk: Buffer): boolean {
-    if (this.#isReplaced) return true
+    // Sent whole already: what still comes only has to run out.
+    if (this.#isReplaced || this.#res.writableEnded) return true
     this.bytes += chunk.length
     return this.#res.write(chunk)
   }
 
   end(rawTrailers: readonly string[]): void {
-    if (this.#isReplaced) return
-    if (rawTrailers.length > 0) this.#res.addTrailers(trailerHeaders(rawTrailers, this.#target))
+    if (this.#isReplaced || this.#res.writableEnded) return
+    try {
+      if (rawTrailers.length > 0) this.#res.addTrailers(trailerHeaders(rawTrailers, this.#target))
+    } catch {
+      this.fail('upstream-malformed')
+      return
+    }
     this.#res.end()
   }
 

@@ -3,9 +3,16 @@ import { getEventListeners, once } from 'node:events'
 import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { dial, get, RawUpstream, startChain, within } from './relay-kit.ts'
+import { type Chain, dial, get, RawUpstream, startChain, upgrade, within } from './relay-kit.ts'
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+
+/** An ordinary request, which is answered: the relay is well. */
+async function pass(chain: Chain, upstream: RawUpstream): Promise<void> {
+  const client = (await chain.connect()).send(get('/well'))
+  ;(await upstream.heard('GET /well')).send(ok)
+  await client.until('\r\n\r\nok')
+}
 
 /** What breaks, for `hops` relays in a row. */
 export function faultCases(hops: number): void {
@@ -29,6 +36,42 @@ export function faultCases(hops: number): void {
         assert.deepEqual(await chain.result(), { status: 200, code: 'upstream-failed', bytesIn: 0, bytesOut: 4 })
       })
     }
+  }
+
+  for (const [what, request] of [
+    ['a request', get()],
+    ['a streamed upload', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+    ['an upgrade', upgrade()],
+  ] as const) {
+    for (const status of ['000', '042', '099'])
+      test(`the status ${status} in answer to ${what} is a 502, and hurts nobody else`, async t => {
+        const upstream = await RawUpstream.start(t)
+        const chain = await startChain(t, hops, { origin: upstream.origin })
+        const client = (await chain.connect()).send(request)
+        ;(await upstream.request()).send(`HTTP/1.1 ${status} A\r\nContent-Length: 0\r\n\r\n`).socket.end()
+        assert.match(await client.until('"upstream-'), /^HTTP\/1\.1 502 /)
+        await pass(chain, upstream)
+      })
+
+    for (const field of [
+      'X: a\x7fb',
+      'X: \x80\xff',
+      'X\x7f: a',
+      'X: a\x01b',
+      'X: \t',
+      'Connection: \x80',
+      'Trailer: \x80',
+    ])
+      test(`the field ${JSON.stringify(field)} in answer to ${what} hurts nobody else`, async t => {
+        const upstream = await RawUpstream.start(t)
+        const chain = await startChain(t, hops, { origin: upstream.origin })
+        const client = (await chain.connect()).send(request)
+        const chunks = `Transfer-Encoding: chunked\r\n\r\n0\r\n${field}\r\n\r\n`
+        const early = `HTTP/1.1 103 A\r\n${field}\r\n\r\n`
+        ;(await upstream.request()).send(`${early}HTTP/1.1 403 A\x80\r\n${field}\r\n${chunks}`)
+        assert.match(await client.until('\r\n\r\n'), /^HTTP\/1\.1 (103|403|502) /)
+        await pass(chain, upstream)
+      })
   }
 
   test('a body without a length that is reset does not look whole', async t => {

@@ -41,10 +41,11 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Exchange {
   constructor(pools: Pools, req: http.IncomingMessage, res: http.ServerResponse, answer: Answer, target: RelayTarget) {
     const headers = without(requestHeaders(req, target), 'expect')
     const idleMs = target.idleTimeoutMs ?? defaultIdleTimeoutMs
+    const uploadIdleMs = target.uploadIdleTimeoutMs ?? idleMs
     this.#pools = pools
     this.#req = req
     this.#answer = answer
-    this.#body = hasBody(req) ? new RequestBody(req, idleMs) : null
+    this.#body = hasBody(req) ? new RequestBody(req, uploadIdleMs) : null
     this.#mayRepeat = this.#body === null && repeatable.has(req.method ?? '')
     this.#request = {
       origin: target.origin,

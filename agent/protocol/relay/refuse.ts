@@ -19,7 +19,14 @@ export function responseOn(req: http.IncomingMessage, socket: AnySocket): http.S
     res.destroy()
     return res
   }
-  res.assignSocket(socket)
+  try {
+    res.assignSocket(socket)
+  } catch {
+    // Answers to requests before the upgrade are still owed on it.
+    socket.destroy()
+    res.destroy()
+    return res
+  }
   socket.on('drain', () => res.emit('drain'))
   res.once('finish', () => {
     res.detachSocket(socket)

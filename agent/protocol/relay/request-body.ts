@@ -15,18 +15,21 @@ export function hasBody(req: http.IncomingMessage): boolean {
 export class RequestBody extends Readable {
   bytes = 0
   readonly #req: http.IncomingMessage
-  readonly #stalled: NodeJS.Timeout | undefined
+  readonly #idleMs: number
+  #stalled: NodeJS.Timeout | undefined
 
-  /** `idleMs`: silence after which the body fails with `idle-timeout`; 0: never. */
+  /** `idleMs`: silence of the client's, while more is wanted, after which the body fails with `idle-timeout`; 0: never. */
   constructor(req: http.IncomingMessage, idleMs: number) {
     super()
     this.#req = req
-    if (idleMs > 0) this.#stalled = setTimeout(() => this.destroy(new RelayFault('idle-timeout')), idleMs)
+    this.#idleMs = idleMs
+    this.#await()
     req.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose)
     req.pause()
   }
 
   override _read(): void {
+    if (this.#stalled === undefined) this.#await()
     this.#req.resume()
   }
 
@@ -39,7 +42,16 @@ export class RequestBody extends Readable {
   #onData = (chunk: Buffer): void => {
     this.bytes += chunk.length
     this.#stalled?.refresh()
-    if (!this.push(chunk)) this.#req.pause()
+    if (this.push(chunk)) return
+    this.#req.pause()
+    // Now it is the upstream that is waited for.
+    clearTimeout(this.#stalled)
+    this.#stalled = undefined
+  }
+
+  #await(): void {
+    if (this.#idleMs > 0 && !this.#req.readableEnded)
+      this.#stalled = setTimeout(() => this.destroy(new RelayFault('idle-timeout')), this.#idleMs)
   }
 
   #onEnd = (): void => {

@@ -39,8 +39,8 @@ export function splice(client: Socket, upstream: Socket, idleMs: number): Splice
   const onEnd = () => {
     if (idleMs === 0 || idleMs > halfOpenMs) client.setTimeout(halfOpenMs)
   }
-  client.once('end', onEnd)
-  upstream.once('end', onEnd)
+  onceEnded(client, onEnd)
+  onceEnded(upstream, onEnd)
 
   carry(client, upstream)
   carry(upstream, client)
@@ -53,5 +53,11 @@ function carry(from: Socket, to: Socket): void {
     if (!to.write(chunk)) from.pause()
   })
   to.on('drain', () => from.resume())
-  from.once('end', () => to.end())
+  onceEnded(from, () => to.end())
+}
+
+/** A FIN that came before anybody listened, while the upgrade was still being answered, is not told again. */
+function onceEnded(socket: Socket, then: () => void): void {
+  if (socket.readableEnded) then()
+  else socket.once('end', then)
 }

@@ -48,7 +48,7 @@ export class StreamedExchange implements Exchange {
     const passed = expectsContinue(req) ? headers : without(headers, 'expect')
     this.#headers = [...passed, ...framing, 'Connection', 'close']
     this.#answer = answer
-    this.#body = new RequestBody(req, target.idleTimeoutMs ?? defaultIdleTimeoutMs)
+    this.#body = new RequestBody(req, target.uploadIdleTimeoutMs ?? target.idleTimeoutMs ?? defaultIdleTimeoutMs)
     this.#connect = connect
     this.#req = req
     this.#res = res

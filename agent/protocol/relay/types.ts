@@ -45,6 +45,8 @@ export interface RelayTarget {
   answerTimeoutMs?: number
   /** Silence within an answer's body, or on both directions of a spliced socket, that ends it. Default 0: none. */
   idleTimeoutMs?: number
+  /** Silence of a client within a body that the upstream would read on, then 504. Default: `idleTimeoutMs`. 0: none. */
+  uploadIdleTimeoutMs?: number
   /** Aborted: sockets are closed at once, and a request without an answer yet is a 503. For revocation, stop, move. */
   signal?: AbortSignal
   /** The caller's own body for an error the relay answers itself. Default: a minimal problem+json. */

@@ -228,6 +228,22 @@ export function upgradeCases(hops: number): void {
     await within(client.closed, 'the end')
   })
 
+  test('a half-close of the client that comes before the 101 reaches the upstream after it', async t => {
+    const upstream = await RawUpstream.start(t)
+    const chain = await startChain(t, hops, { origin: upstream.origin })
+    const client = (await chain.connect()).send(upgrade())
+    const there = await upstream.request()
+    client.socket.end()
+    // The FIN and a byte take the same way: once another connection was served, the FIN is there too.
+    ;(await chain.connect()).send(get('/meanwhile'))
+    await upstream.heard('GET /meanwhile')
+    there.send(switching)
+    await within(there.ended, 'the FIN')
+    there.send('reply').socket.end()
+    await client.until('reply')
+    await within(client.closed, 'the end')
+  })
+
   test("a half-close of the upstream lets the client's reply through", async t => {
     const { client, there } = await joined(t)
     there.send('question').socket.end()

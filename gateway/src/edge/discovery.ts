@@ -4,6 +4,7 @@ import { request } from 'undici'
 import type { House } from '../house.ts'
 import { Problem } from '../problem.ts'
 import { problemOfAgent } from './relay-problem.ts'
+import { isPlainPath } from './route.ts'
 
 const deadlineMs = 15_000
 const maxBytes = 16 * 1024 * 1024
@@ -16,14 +17,18 @@ const socketBase = (base: string) => base.replace(/^http/, 'ws')
  * the gateway. `devtoolsFrontendUrl` is dropped: it would open a page with the inner address.
  */
 export const publicDiscovery = (base: string, ownerHash: string, document: unknown): unknown => {
-  if (Array.isArray(document)) return document.map(part => publicDiscovery(base, ownerHash, part))
+  // A list of targets. What a container puts deeper is nothing that a client looks for, and could be as deep as it likes.
+  if (Array.isArray(document))
+    return document.map(part => (Array.isArray(part) ? [] : publicDiscovery(base, ownerHash, part)))
   if (typeof document !== 'object' || document === null) return document
   return Object.fromEntries(
     Object.entries(document).flatMap(([name, value]): [string, unknown][] => {
       if (name === 'devtoolsFrontendUrl' || name === 'devtoolsFrontendUrlCompat') return []
       if (name !== 'webSocketDebuggerUrl' || typeof value !== 'string') return [[name, value]]
       const path = URL.canParse(value) ? new URL(value).pathname : ''
-      return path.startsWith('/devtools/') ? [[name, `${socketBase(base)}/cdp/${ownerHash}${path}`]] : []
+      return path.startsWith('/devtools/') && isPlainPath(path)
+        ? [[name, `${socketBase(base)}/cdp/${ownerHash}${path}`]]
+        : []
     }),
   )
 }

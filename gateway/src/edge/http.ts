@@ -11,6 +11,9 @@ import { relayProblem } from './relay-problem.ts'
 import { type EdgeRoute, parseEdgeTarget } from './route.ts'
 import { sandboxHeaders, targetOf } from './target.ts'
 
+/** Milliseconds a client may be silent within a body. One that keeps moving may take as long as it likes. */
+const uploadIdleTimeoutMs = 300_000
+
 /** The edge route of a request, by its raw target. @throws Problem */
 export const routeOf = (c: Context<AppEnv>): EdgeRoute => {
   const route = parseEdgeTarget(c.env.incoming.url ?? '')
@@ -61,7 +64,12 @@ export const edgeRoutes = (house: House, relay: Relay) => {
       close: () => cut.abort(),
     })
     const result = await relay
-      .http(incoming, outgoing, { ...target, signal: cut.signal, problem: relayProblem(requestId) })
+      .http(incoming, outgoing, {
+        ...target,
+        uploadIdleTimeoutMs,
+        signal: cut.signal,
+        problem: relayProblem(requestId),
+      })
       .finally(forget)
     house.log.info(
       { requestId, tenant: visit.tenant, runtime: visit.runtime.id, door: 'rpc', ...result },

@@ -8,18 +8,22 @@ const insideHost = 'container.invalid'
  * @param rest the request's path and query inside the container
  */
 export const placeOf = (base: string, port: string, ownerHash: string, rest: string) => {
-  const { host: publicHost, pathname: publicPath } = new URL(base)
+  const { protocol: publicProtocol, host: publicHost, pathname: publicPath } = new URL(base)
   const prefix = `${publicPath.replace(/\/$/, '')}/${port}/${ownerHash}`
   return {
     /**
-     * An address that a container answers with, as the client may follow it. One without a host, or with ours, stays in
-     * the container's own place: followed as it came, it would lead a client with its token into our API.
+     * An address that a container answers with, as the client may follow it; undefined: nowhere. One without a host, or
+     * with ours, stays in the container's own place: followed as it came, it would lead a client with its token into our
+     * API. One that leads elsewhere is written out in full, so that every client reads the same host in it.
      */
     toPublic: (address: string): string | undefined => {
-      const from = `http://${insideHost}${rest.startsWith('/') ? rest : '/'}`
+      const from = `${publicProtocol}//${insideHost}${rest.startsWith('/') ? rest : '/'}`
       if (!URL.canParse(address, from)) return undefined
-      const { host, pathname, search, hash } = new URL(address, from)
-      if (host !== insideHost && host !== publicHost) return address
+      const { protocol, host, pathname, search, hash, href } = new URL(address, from)
+      if (protocol !== 'http:' && protocol !== 'https:') return undefined
+      // With a dot at its end a name is the same name.
+      const named = host.replace(/\.(?=:|$)/, '')
+      if (named !== insideHost && named !== publicHost) return href
       return `${prefix}${pathname}${search}${hash}`
     },
   }

@@ -25,16 +25,16 @@ export const relayProblem =
   }
 
 /** What an agent's refusal to pass traffic on means to the one who sent it. Its words are about hosts and hop tokens. */
-const agentCodes: Partial<Record<AgentErrorCode, ProblemCode>> = {
-  'not-found': 'not-running',
-  'wrong-state': 'not-running',
-  'stale-generation': 'not-running',
-  'port-unreachable': 'upstream-failed',
-}
+const agentCodes: ReadonlyMap<string, ProblemCode> = new Map<AgentErrorCode, ProblemCode>([
+  ['not-found', 'not-running'],
+  ['wrong-state', 'not-running'],
+  ['stale-generation', 'not-running'],
+  ['port-unreachable', 'upstream-failed'],
+])
 
 /** The problem to answer with when an agent has answered for itself, by its error code. */
 export const problemOfAgent = (code: string): Problem => {
-  const ours = agentCodes[code as AgentErrorCode] ?? 'host-unreachable'
+  const ours = agentCodes.get(code) ?? 'host-unreachable'
   return new Problem(ours, ours === 'upstream-failed' ? {} : { retryAfterSeconds: 2 })
 }
 

@@ -45,6 +45,11 @@ const neverFromContainers = new Set([
   'access-control-allow-credentials',
   'refresh',
   'link',
+  // Orders to a proxy in front of us, to answer with a file or a place of its own.
+  'x-accel-redirect',
+  'x-sendfile',
+  'x-lighttpd-send-file',
+  'x-reproxy-url',
 ])
 
 export const sandboxHeaders = {

@@ -5,6 +5,7 @@ import { ulid } from 'ulid'
 import { admit, type House } from '../house.ts'
 import { Problem, problemOf } from '../problem.ts'
 import { authorize, checkOrigin, type Door, sharedHashOf, type Visit } from './access.ts'
+import { demandPlain } from './plain-request.ts'
 import { relayProblem } from './relay-problem.ts'
 import { type EdgeRoute, parseEdgeTarget, sharedSocketPath, takesSocket } from './route.ts'
 import { targetOf } from './target.ts'
@@ -37,6 +38,7 @@ export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
   }
 
   const open = async (req: http.IncomingMessage, requestId: string, signal: AbortSignal) => {
+    demandPlain(req)
     const route = await routeOf(req)
     const visit = await authorize(house, route.door, route.ownerHash, req.headers)
     checkOrigin(house, req.headers)
