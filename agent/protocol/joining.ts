@@ -20,7 +20,11 @@ export const joinRequest = z.strictObject({
   url: z
     .url({ protocol: /^https?$/ })
     .max(2048)
-    .refine(value => new URL(value).origin === value.replace(/\/$/, ''), 'is not an origin like http://10.0.0.5:4748'),
+    // Checks run on what earlier ones have refused, too.
+    .refine(
+      value => URL.canParse(value) && new URL(value).origin === value.replace(/\/$/, ''),
+      'is not an origin like http://10.0.0.5:4748',
+    ),
   publicKey,
   /** PEM of the one certificate that the agent serves `url` with. Absent: plain HTTP, or TLS is done elsewhere. */
   certificate: z

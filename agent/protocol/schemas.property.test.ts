@@ -129,9 +129,7 @@ describe('the schemas of the protocol', () => {
     )
   })
 
-  it('refuse a host at what is no URL, and do not throw', {
-    todo: 'joining.ts reads the URL before it is known to be one',
-  }, () => {
+  it('refuse a host at what is no URL, and do not throw', {}, () => {
     const publicKey = { kty: 'OKP', crv: 'Ed25519', x: 'x' }
     for (const url of ['', 'host', 'http://', '//h'])
       assert.equal(joinRequest.safeParse({ token: 't', name: 'h', url, publicKey }).success, false)

@@ -442,6 +442,27 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
     })
   })
 
+  it('a tenant that asks for too much at once is told so, and is answered again afterwards', async () => {
+    const holder = connect(fresh.url, { max: 1 })
+    const locked = Promise.withResolvers<void>()
+    const release = Promise.withResolvers<void>()
+    const holding = holder.db.transaction(async tx => {
+      await tx.execute('lock table runtimes in access exclusive mode')
+      locked.resolve()
+      await release.promise
+    })
+    await locked.promise
+    const crowd = Array.from({ length: 100 }, () => call(0, 'GET', '/v1/runtimes', admin))
+    const refused = await Promise.race(crowd)
+    assert.deepEqual([refused.status, refused.body.code], [429, 'rate-limited'])
+    release.resolve()
+    await holding
+    await holder.close()
+    const answers = await Promise.all(crowd)
+    assert.equal(answers.filter(({ status }) => status === 200).length, 64)
+    assert.equal((await call(0, 'GET', '/v1/runtimes', admin)).status, 200)
+  })
+
   it('what a tenant wants at its cap is set and shown', async () => {
     const slug = 'lined'
     assert.equal((await call(0, 'POST', '/v1/tenants', admin, { slug, atCap: 'queue', queueLimit: 3 })).status, 201)

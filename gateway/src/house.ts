@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Agents } from './agents/client.ts'
 import type { AgentConnections } from './agents/connections.ts'
 import type { Audit } from './audit.ts'
+import type { Calls } from './calls.ts'
 import type { OpenSockets } from './edge/open-sockets.ts'
 import type { RouteTable } from './edge/route-table.ts'
 import { Problem } from './problem.ts'
@@ -24,6 +25,7 @@ export type House = {
   sockets: OpenSockets
   routes: RouteTable
   audit: Audit
+  calls: Calls
   seal: Seal
   agents: Agents
   changes: Changes

@@ -8,6 +8,7 @@ import { createAgents } from './agents/client.ts'
 import { createAgentConnections } from './agents/connections.ts'
 import { createApp } from './app.ts'
 import { createAudit } from './audit.ts'
+import { createCalls } from './calls.ts'
 import { type Config, ConfigError } from './config.ts'
 import { limitConnections } from './edge/connection-limits.ts'
 import { createOpenSockets } from './edge/open-sockets.ts'
@@ -87,7 +88,9 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     sockets.checkRights()
   })
   changes.onMove(sockets.checkRuntime)
-  const routes = createRouteTable(db, changes, log)
+  // Of its own, so that a crowd before the other connections is not taken for a database that is away.
+  const lookout = connect(config.databaseUrl, { max: 2 })
+  const routes = createRouteTable({ db, lookout: lookout.db, changes, log })
   const room = await openRoom({ database, leaseMs, carryOut: row => driver.take(row) })
   const placement = createPlacement({
     db,
@@ -112,6 +115,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     sockets,
     routes,
     audit,
+    calls: createCalls(),
     seal,
     agents,
     changes,
@@ -151,7 +155,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
       await audit.close(2000)
       await Promise.allSettled([changes.close(), access.close(), room.close()])
       await connections.close()
-      await database.close(2)
+      await Promise.all([database.close(2), lookout.close(2)])
     },
   }
 }

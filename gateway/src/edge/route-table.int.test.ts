@@ -20,6 +20,7 @@ import { createRouteTable, type RouteTable } from './route-table.ts'
 describe('the table of routes', { concurrency: false }, () => {
   let fresh: Awaited<ReturnType<typeof freshDatabase>>
   let database: Database
+  let lookout: Database
   let changes: Changes
   let routes: RouteTable
   let alice: RuntimeRow
@@ -28,8 +29,9 @@ describe('the table of routes', { concurrency: false }, () => {
     fresh = await freshDatabase()
     await migrate(fresh.url)
     database = connect(fresh.url)
+    lookout = connect(fresh.url, { max: 2 })
     changes = await listenForChanges(database)
-    routes = createRouteTable(database.db, changes, testLog('routes'))
+    routes = createRouteTable({ db: database.db, lookout: lookout.db, changes, log: testLog('routes') })
     await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
     await addHost(database.db, 'h1', 10)
     const claimed = await claimOwner(database.db, wanted('alice'), 60_000)
@@ -40,7 +42,7 @@ describe('the table of routes', { concurrency: false }, () => {
   after(async () => {
     await routes.close()
     await changes.close()
-    await database.close()
+    await Promise.all([database.close(), lookout.close()])
     await fresh.drop()
   })
 

@@ -63,12 +63,20 @@ const within = async <T>(ms: number, query: Promise<T>): Promise<T> => {
 /**
  * @param now milliseconds of any clock that only moves forward
  */
-export const createRouteTable = (
-  db: Db,
-  changes: Pick<Changes, 'onMove'>,
-  log: Logger,
-  now: () => number = () => performance.now(),
-): RouteTable => {
+export const createRouteTable = ({
+  db,
+  lookout,
+  changes,
+  log,
+  now = () => performance.now(),
+}: {
+  db: Db
+  /** What the looks use. */
+  lookout: Db
+  changes: Pick<Changes, 'onMove'>
+  log: Logger
+  now?: () => number
+}): RouteTable => {
   const byKey = new Map<string, RuntimeRow>()
   const keys = new Map<string, string>()
   const hosts = new Map<string, HostView>()
@@ -96,14 +104,14 @@ export const createRouteTable = (
   /** Only reads: what is locked or slow to write says nothing of whether the database is there. */
   const look = async () => {
     const ids = [...keys.keys()]
-    const states = new Map((await listRuntimeStates(db, ids)).map(row => [row.id, row]))
+    const states = new Map((await listRuntimeStates(lookout, ids)).map(row => [row.id, row]))
     for (const id of ids) {
       const known = byKey.get(keys.get(id) ?? '')
       const { state, generation } = states.get(id) ?? {}
       if (known && (state !== known.state || generation !== known.generation)) forget(id)
     }
     const hostIds = [...hosts.keys()]
-    const found = new Map((await listHostsById(db, hostIds)).map(host => [host.id, host]))
+    const found = new Map((await listHostsById(lookout, hostIds)).map(host => [host.id, host]))
     for (const id of hostIds) {
       const host = found.get(id)
       if (host) hosts.set(id, host)
@@ -116,7 +124,7 @@ export const createRouteTable = (
     const used = touched
     touched = new Set()
     try {
-      await touchAll(db, [...used])
+      await touchAll(lookout, [...used])
     } catch (error) {
       log.debug({ err: error }, 'use could not be written, will be tried again')
       touched = new Set([...used, ...touched].slice(0, maxTouched))

@@ -6,14 +6,24 @@ const deadlineMs = 2000
 
 export const healthRoutes = (house: House) => {
   const app = createRouter()
+  /** One query for all who ask at the same time: anybody may. */
+  let looking: Promise<boolean> | undefined
+  const look = (): Promise<boolean> => {
+    looking ??= ping(house.database.db)
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => {
+        looking = undefined
+      })
+    return looking
+  }
   app.get('/healthz', c => c.json({ status: 'ok' }))
   app.get('/readyz', async c => {
     // The query itself cannot be cut short; the answer can.
     const isReady = await Promise.race([
-      ping(house.database.db).then(
-        () => true,
-        () => false,
-      ),
+      look(),
       new Promise<boolean>(resolve => setTimeout(resolve, deadlineMs, false).unref()),
     ])
     return isReady ? c.json({ status: 'ready' }) : c.json({ status: 'the database does not answer' }, 503)

@@ -42,7 +42,14 @@ export const guard =
     // Known from here on, so that a refusal is in the audit too.
     c.set('guest', guest)
     demand(guest, scope)
-    await next()
+    // What waits for a runtime holds no query meanwhile, and has its own bounds.
+    if (c.req.method !== 'GET' || c.req.path.endsWith('/wait')) return next()
+    const leave = house.calls.enter(guest.tenant)
+    try {
+      await next()
+    } finally {
+      leave()
+    }
   }
 
 export const createRouter = () => new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid })
