@@ -452,9 +452,13 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
       await release.promise
     })
     await locked.promise
-    const crowd = Array.from({ length: 100 }, () => call(0, 'GET', '/v1/runtimes', admin))
-    const refused = await Promise.race(crowd)
-    assert.deepEqual([refused.status, refused.body.code], [429, 'rate-limited'])
+    let refused = 0
+    const crowd = Array.from({ length: 100 }, async () => {
+      const answer = await call(0, 'GET', '/v1/runtimes', admin)
+      if (answer.status === 429) refused += 1
+      return answer
+    })
+    await eventually(() => assert.equal(refused, 36))
     release.resolve()
     await holding
     await holder.close()
