@@ -1,5 +1,4 @@
 import type { Relay } from '@porthole/protocol/relay'
-import { HTTPException } from 'hono/http-exception'
 import { ulid } from 'ulid'
 import type { Limits } from './config.ts'
 import { bodyBound, bodyDeadline, shallowJson } from './edge/bodies.ts'
@@ -7,7 +6,8 @@ import { edgeRoutes } from './edge/http.ts'
 import { demandPlain } from './edge/plain-request.ts'
 import { viewRoutes } from './edge/view.ts'
 import type { House } from './house.ts'
-import { Problem, problemOf } from './problem.ts'
+import { toProblem } from './http-problem.ts'
+import { Problem } from './problem.ts'
 import { auditRoutes, recordCalls } from './routes/audit.ts'
 import { healthRoutes } from './routes/health.ts'
 import { heartbeatRoutes } from './routes/heartbeat.ts'
@@ -19,15 +19,6 @@ import { tenantRoutes } from './routes/tenants.ts'
 import { tokenRoutes } from './routes/tokens.ts'
 
 const maxBodyBytes = 1024 * 1024
-
-/** Hono's own refusals (malformed JSON, another media type) in our form. */
-const toProblem = (error: Error): Problem => {
-  if (!(error instanceof HTTPException)) return problemOf(error)
-  if (error.status === 413) return new Problem('too-large', { cause: error })
-  if (error.status === 415)
-    return new Problem('unsupported-media-type', { detail: 'send Content-Type: application/json', cause: error })
-  return new Problem('invalid-request', { detail: error.message, cause: error })
-}
 
 /** The whole public surface but the WebSockets. */
 export const createApp = (house: House, relay: Relay, limits: Pick<Limits, 'bodyMs'> = { bodyMs: 30_000 }) => {

@@ -36,6 +36,8 @@ export type RouteTable = {
 const lookMs = 1000
 /** Milliseconds a look may take until the database counts as away. */
 const lookDeadlineMs = 2000
+/** Milliseconds after which a look, or a write, that has not ended is given up. */
+const stuckMs = 5000
 /** Milliseconds for which what was known last is good while the database is away (DESIGN section 8, issue of outages). */
 const graceMs = 60_000
 /** Runtimes, and hosts, remembered; the oldest goes first. */
@@ -124,7 +126,7 @@ export const createRouteTable = ({
     const used = touched
     touched = new Set()
     try {
-      await touchAll(lookout, [...used])
+      await within(stuckMs, touchAll(lookout, [...used]))
     } catch (error) {
       log.debug({ err: error }, 'use could not be written, will be tried again')
       touched = new Set([...used, ...touched].slice(0, maxTouched))
@@ -134,10 +136,17 @@ export const createRouteTable = ({
   /** A look that takes too long goes on; the next one waits for it. */
   let underWay: Promise<void> | undefined
   const lookAgain = () => {
-    underWay ??= look().finally(() => {
-      underWay = undefined
-    })
-    return underWay
+    if (underWay) return underWay
+    const mine = look()
+    const forget = () => {
+      if (underWay === mine) underWay = undefined
+      clearTimeout(timer)
+    }
+    // A query on a connection that died may never end: it is not waited for longer than that.
+    const timer = setTimeout(forget, stuckMs)
+    underWay = mine
+    mine.then(forget, forget)
+    return mine
   }
 
   let looking: Promise<void> | undefined

@@ -2,7 +2,8 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { listAudit } from '@porthole/db'
 import type { MiddlewareHandler } from 'hono'
 import type { House } from '../house.ts'
-import { Problem, problemOf } from '../problem.ts'
+import { toProblem } from '../http-problem.ts'
+import { Problem } from '../problem.ts'
 import { tenantSlug } from '../tokens/caller.ts'
 import { type AppEnv, bearer, createRouter, guard, jsonAnswer, problemAnswers } from './openapi.ts'
 import { limit, pageOf, plainText } from './schemas.ts'
@@ -37,7 +38,7 @@ export const recordCalls =
       throw error
     } finally {
       const guest = c.get('guest')
-      const problem = failure === undefined ? undefined : problemOf(failure)
+      const problem = failure === undefined ? undefined : toProblem(failure)
       const status = problem?.status ?? c.res.status
       if (guest && (changing.has(c.req.method) || status === 403))
         house.audit.record({

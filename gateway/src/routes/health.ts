@@ -9,15 +9,20 @@ export const healthRoutes = (house: House) => {
   /** One query for all who ask at the same time: anybody may. */
   let looking: Promise<boolean> | undefined
   const look = (): Promise<boolean> => {
-    looking ??= ping(house.database.db)
-      .then(
-        () => true,
-        () => false,
-      )
-      .finally(() => {
-        looking = undefined
-      })
-    return looking
+    if (looking) return looking
+    const mine = ping(house.database.db).then(
+      () => true,
+      () => false,
+    )
+    const forget = () => {
+      if (looking === mine) looking = undefined
+      clearTimeout(timer)
+    }
+    // One that never ends must not speak for those that come after it.
+    const timer = setTimeout(forget, deadlineMs)
+    looking = mine
+    void mine.then(forget)
+    return mine
   }
   app.get('/healthz', c => c.json({ status: 'ok' }))
   app.get('/readyz', async c => {

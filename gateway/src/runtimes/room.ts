@@ -87,7 +87,11 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
       policy: tenant.atCap,
       why: why || 'others are before it',
       isFull: over.length > 0,
-      wouldPauseHelp: over.every(({ what }) => what === 'runtimes'),
+      // Not where more run already than may, as after the limit was lowered.
+      wouldPauseHelp:
+        over.every(({ what }) => what === 'runtimes') &&
+        tenant.usedRuntimes <= (tenant.maxRuntimes ?? Number.POSITIVE_INFINITY) &&
+        tenant.maxRuntimes !== 0,
     }
   }
 
