@@ -1,4 +1,4 @@
-import { and, eq, exists, inArray, isNotNull, isNull, ne, notExists, or, type SQL, sql } from 'drizzle-orm'
+import { and, eq, exists, inArray, isNotNull, isNull, notExists, or, type SQL, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { type HostView, listHostsWhere } from './hosts.ts'
@@ -212,8 +212,11 @@ export const forgetRemoval = async (db: Tx, id: string): Promise<void> => {
   await db.delete(volumeRemovals).where(eq(volumeRemovals.id, id))
 }
 
-/** What is still on a host: runtimes that are not deleted, profiles, and volumes to be removed. */
+/** What is still on a host: runtimes that hold room there or are being deleted, and profiles. */
 export const countLeft = async (db: Tx, hostId: string): Promise<{ runtimes: number; profiles: number }> => ({
-  runtimes: await db.$count(runtimes, and(eq(runtimes.hostId, hostId), ne(runtimes.state, 'deleted'))),
+  runtimes: await db.$count(
+    runtimes,
+    and(eq(runtimes.hostId, hostId), or(eq(runtimes.reserved, true), eq(runtimes.state, 'deleting'))),
+  ),
   profiles: await db.$count(profiles, eq(profiles.hostId, hostId)),
 })

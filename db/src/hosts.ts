@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, isNull, ne, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { type HostRow, hosts, type ProfileRow, profiles, runtimes, volumeRemovals } from './schema.ts'
@@ -139,7 +139,11 @@ export const removeHost = (
       .for('update')
     if (!host) return undefined
     const contents = {
-      runtimes: await tx.$count(runtimes, and(eq(runtimes.hostId, id), ne(runtimes.state, 'deleted'))),
+      // What is stopped holds nothing there but its profile, which is counted by itself.
+      runtimes: await tx.$count(
+        runtimes,
+        and(eq(runtimes.hostId, id), or(eq(runtimes.reserved, true), eq(runtimes.state, 'deleting'))),
+      ),
       // One that is on its way there counts: its move ends when the host goes.
       profiles: await tx.$count(profiles, or(eq(profiles.hostId, id), eq(profiles.movingTo, id))),
     }
