@@ -77,7 +77,10 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
   const connections = createAgentConnections()
   const agents = createAgents(issuer, connections)
   const changes = await listenForChanges(database)
-  const access = await watchAccess(database, log, now)
+  // Of its own, so that a crowd before the other connections neither is taken for a database that is away, nor keeps
+  // anybody from being let in or shut out.
+  const lookout = connect(config.databaseUrl, { max: 2 })
+  const access = await watchAccess({ db: lookout.db, listen: database.listen }, log, now)
   const externals = createExternalIssuers(db, now)
   const doorman = createDoorman({ issuer, externals, access, now })
   const audit = createAudit(db, log)
@@ -88,8 +91,6 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     sockets.checkRights()
   })
   changes.onMove(sockets.checkRuntime)
-  // Of its own, so that a crowd before the other connections is not taken for a database that is away.
-  const lookout = connect(config.databaseUrl, { max: 2 })
   const routes = createRouteTable({ db, lookout: lookout.db, changes, log })
   const room = await openRoom({ database, leaseMs, carryOut: row => driver.take(row) })
   const placement = createPlacement({

@@ -127,7 +127,15 @@ describe("a live view in a frame on a tenant's page", { concurrency: false }, ()
     assert(framed, 'the page has no frame')
     return { page, framed }
   }
-  const connected = (framed: Frame) => framed.locator('html.noVNC_connected').waitFor({ timeout: 20_000 })
+  const connected = async (framed: Frame) => {
+    try {
+      await framed.locator('html.noVNC_connected').waitFor({ timeout: 40_000 })
+    } catch (cause) {
+      const shown = await framed.locator('#status').textContent({ timeout: 2000 })
+      const asked = gateway.seen.slice(-20).map(({ method, target }) => `${method} ${target.split('?')[0]}`)
+      throw new Error(`the view at ${framed.url()} shows "${shown}"; asked last: ${asked.join(', ')}`, { cause })
+    }
+  }
   const shows = (framed: Frame, colour: readonly number[]) =>
     eventually(async () => assertNear(await mainColour(framed), colour), 15_000, 100)
 

@@ -1,6 +1,6 @@
 import http from 'node:http'
 import net from 'node:net'
-import type { Duplex } from 'node:stream'
+import { type Duplex, pipeline } from 'node:stream'
 
 /** The head of a request, as it came. */
 export type Seen = { method: string; target: string; headers: http.IncomingHttpHeaders }
@@ -23,12 +23,14 @@ export function createRecorder(target: { hostname: string; port: () => number })
     request(req, res) {
       note(req)
       const { method, url, headers } = req
-      const onward = http.request({ ...to(), method, path: url, headers })
+      // A connection each: one that is kept may be closed by the other side in the moment that it is used again.
+      const onward = http.request({ ...to(), method, path: url, headers, agent: false })
       onward.once('response', answer => {
         res.writeHead(answer.statusCode ?? 502, answer.headers)
-        answer.pipe(res)
+        // An answer that is cut off cuts off its copy: who waits for the rest would wait for ever.
+        pipeline(answer, res, () => {})
       })
-      onward.once('error', () => res.destroy())
+      onward.on('error', () => res.destroy())
       res.once('close', () => onward.destroy())
       req.pipe(onward)
     },

@@ -11,6 +11,7 @@ import {
 import type { Logger } from 'pino'
 import type { Changes } from '../runtimes/changes.ts'
 import { isTurning } from '../runtimes/driver.ts'
+import { within } from '../within.ts'
 
 /**
  * Where running runtimes are, in memory: known routes cost no query, and keep opening while the database is away. Kept
@@ -47,20 +48,6 @@ const maxTouched = 50_000
 const keyOf = (tenant: string, ownerHash: string) => `${tenant}\u001f${ownerHash}`
 
 const isKeepable = (row: RuntimeRow) => row.state === 'running' && !isTurning(row)
-
-/** A query cannot be cut short; waiting for it can. */
-const within = async <T>(ms: number, query: Promise<T>): Promise<T> => {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(Object.assign(new Error('the database is slow'), { code: 'CONNECT_TIMEOUT' })), ms)
-  })
-  try {
-    return await Promise.race([query, late])
-  } finally {
-    clearTimeout(timer)
-    query.catch(() => {})
-  }
-}
 
 /**
  * @param now milliseconds of any clock that only moves forward

@@ -1,5 +1,6 @@
 import { accessChannel, type Database, findTenant, listRevoked, listSuspended, type TenantRow } from '@porthole/db'
 import type { Logger } from 'pino'
+import { within } from '../within.ts'
 
 /**
  * Who has been shut out. Kept in memory, so that asking costs nothing; a NOTIFY refreshes it at once, and a look a second
@@ -21,6 +22,8 @@ const overlapSeconds = 30
 const tenantMs = 1000
 const awayMs = 60_000
 const maxTenants = 10_000
+/** Milliseconds a look at a tenant may take, before what was known of it a moment ago does. */
+const lookMs = 2000
 
 export const watchAccess = async (
   { db, listen }: Pick<Database, 'db' | 'listen'>,
@@ -63,10 +66,24 @@ export const watchAccess = async (
     })
   }
 
+  /** Looks under way: a crowd of one tenant's callers asks once. */
+  const asking = new Map<string, Promise<TenantRow | undefined>>()
+  const ask = (slug: string) => {
+    const underWay = asking.get(slug)
+    if (underWay) return underWay
+    const mine = within(lookMs, findTenant(db, slug)).finally(() => {
+      if (asking.get(slug) === mine) asking.delete(slug)
+    })
+    asking.set(slug, mine)
+    return mine
+  }
+
   await refresh()
   const hint = () => {
     isHinted = true
     tenants.clear()
+    // What is under way may have been read before the change.
+    asking.clear()
     look()
   }
   const { unlisten } = await listen(accessChannel, hint, () => {
@@ -84,7 +101,7 @@ export const watchAccess = async (
       if (known && now() - known.at < tenantMs) return known.row
       let row: TenantRow | undefined
       try {
-        row = await findTenant(db, slug)
+        row = await ask(slug)
       } catch (error) {
         // While the database is away, what was known a moment ago is good for a minute; who is shut out is known anyway.
         if (!known?.row || now() - known.readAt > awayMs) throw error
