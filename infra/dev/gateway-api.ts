@@ -11,6 +11,7 @@ type Listed = z.infer<typeof listed>
 const page = z.object({ items: z.array(listed), nextCursor: z.string().nullable() })
 const problem = z.object({ title: z.string(), detail: z.string().optional(), code: z.string().optional() })
 
+const inUse = z.object({ profiles: z.number() })
 const joinAnswer = z.object({ token: z.string().min(1) })
 
 const endStates = ['stopped', 'deleted', 'failed', 'lost']
@@ -63,6 +64,15 @@ export function gatewayApi(gatewayUrl: string, token: string) {
       const response = await call('POST', '/v1/hosts/join-tokens', undefined, ends)
       if (!response.ok) throw new Error(`making a join token answered ${response.status}`)
       return joinAnswer.parse(await response.json()).token
+    },
+
+    /** Takes out a host that holds nothing; for operators. Else resolves to how many profiles are on it. */
+    async removeHost(id: string, signal: AbortSignal): Promise<{ removed: boolean; profiles: number }> {
+      const ends = AbortSignal.any([signal, AbortSignal.timeout(15_000)])
+      const response = await call('DELETE', `/v1/hosts/${id}`, undefined, ends)
+      if (response.status === 204 || response.status === 404) return { removed: true, profiles: 0 }
+      const { data } = inUse.safeParse(await response.json())
+      return { removed: false, profiles: data?.profiles ?? 0 }
     },
 
     /**

@@ -2,6 +2,7 @@ import { ensureSpace } from '../docker/space.ts'
 import { ensureHostsPossible } from '../hosts/ability.ts'
 import { allOrNone } from './all-or-none.ts'
 import { openDoorway } from './doorway.ts'
+import { removeFormerHosts } from './former-hosts.ts'
 import { gatewayApi } from './gateway-api.ts'
 import type { Shape } from './options.ts'
 import { inStep } from './progress.ts'
@@ -19,7 +20,7 @@ export type Stack = {
 
 /** Starts the pieces in their order, engines and their image beside Postgres and the gateways. */
 export async function raise(raising: Raising): Promise<Stack> {
-  const { config, shape, progress, signal } = raising
+  const { config, state, shape, progress, signal } = raising
   if (shape.hosts > 1) ensureHostsPossible()
   ensureSpace(config.root, 'this repo')
   const ports = await choosePorts(config, shape.gateways)
@@ -29,6 +30,13 @@ export async function raise(raising: Raising): Promise<Stack> {
     raiseGateways({ ...raising, signal: ends }, ports, owner),
   ])
   const agents = await raiseAgents(raising, places, front, await gatewayForAgents(raising, bridgeAddress, front))
+  await removeFormerHosts({
+    state,
+    hostIds: agents.map(agent => agent.current().hostId),
+    api: gatewayApi(front.localUrl, front.tokens.adminToken),
+    note: progress.note,
+    signal,
+  })
   const api = gatewayApi(front.localUrl, front.tokens.tenantToken)
   const browser = await inStep(progress, 'First browser', () => api.ensureBrowser(owner, signal))
 

@@ -65,4 +65,11 @@ describe('the state of a stack', () => {
     const { processes, hostIds } = state.readRun()
     assert.deepEqual([processes.map(({ pid }) => pid), hostIds], [[process.ppid], ['host_1']])
   })
+
+  it('remembers the hosts it has made after its run is over', () => {
+    assert.deepEqual(state.readMadeHosts(), [])
+    state.writeMadeHosts(['host_1'])
+    state.forgetRun()
+    assert.deepEqual(openState(dir).readMadeHosts(), ['host_1'])
+  })
 })

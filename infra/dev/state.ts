@@ -37,6 +37,9 @@ export const runRecord = z.object({
 })
 export type RunRecord = z.infer<typeof runRecord>
 
+/** `.porthole/made-hosts.json`, which outlives a run. */
+const madeHosts = z.array(z.string())
+
 const emptyRecord: RunRecord = { processes: [], hostIds: [] }
 
 export type State = ReturnType<typeof openState>
@@ -44,7 +47,12 @@ export type State = ReturnType<typeof openState>
 /** The files by which runs in one repo know of each other. */
 export function openState(dir: string) {
   mkdirSync(dir, { recursive: true })
-  const file = { lock: join(dir, 'up.lock'), dev: join(dir, 'dev.json'), run: join(dir, 'run.json') }
+  const file = {
+    lock: join(dir, 'up.lock'),
+    dev: join(dir, 'dev.json'),
+    run: join(dir, 'run.json'),
+    made: join(dir, 'made-hosts.json'),
+  }
   const readRun = () => readJson(file.run, runRecord) ?? emptyRecord
   const writeRun = (record: RunRecord) => writePrivateFile(file.run, JSON.stringify(record, null, 2))
   return {
@@ -66,6 +74,9 @@ export function openState(dir: string) {
       if (!record.hostIds.includes(id)) writeRun({ ...record, hostIds: [...record.hostIds, id] })
     },
     forgetRun: () => removeFile(file.run),
+    /** Hosts that runs here have made and not taken out again: all that may be taken out. */
+    readMadeHosts: () => readJson(file.made, madeHosts) ?? [],
+    writeMadeHosts: (ids: readonly string[]) => writePrivateFile(file.made, JSON.stringify(ids)),
 
     /** The live process that holds this stack, or is starting it. */
     holder(): ProcessIdentity | undefined {

@@ -11,6 +11,8 @@ export type HostEngineOptions = {
   naming: Naming
   host: number
   engineRange: string
+  /** Where it keeps images, containers and volumes. */
+  dataRoot: string
   /** The dockerd program. */
   program: string
   path: string
@@ -25,7 +27,7 @@ export const folderOf = (naming: Naming, host: number): string => join(naming.di
 
 /** Starts the Docker engine of a host, in its namespace, and waits until it answers. */
 export async function startHostEngine(options: HostEngineOptions): Promise<Daemon> {
-  const { naming, host, engineRange, program, path, signal } = options
+  const { naming, host, engineRange, dataRoot, program, path, signal } = options
   const [folder, running] = [folderOf(naming, host), join(naming.runDir, String(host))]
   const execRoot = join(running, 'exec')
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -44,7 +46,7 @@ export async function startHostEngine(options: HostEngineOptions): Promise<Daemo
     logFile: join(folder, 'dockerd.log'),
     mark: markOf(naming.dir),
     args: [
-      ...['--config-file', settings, '--data-root', join(folder, 'docker'), '--exec-root', execRoot],
+      ...['--config-file', settings, '--data-root', dataRoot, '--exec-root', execRoot],
       // Where the machine runs a containerd of its own, dockerd takes that one: names apart from those of its other user.
       ...['--containerd-namespace', name, '--containerd-plugins-namespace', `${name}-plugins`],
       ...['--bip', `${addressIn(engineRange, 1)}/24`, '--default-address-pool', `base=${engineRange},size=24`],

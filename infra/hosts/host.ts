@@ -1,10 +1,15 @@
+import { join } from 'node:path'
 import type Docker from 'dockerode'
 import type { Step } from '../dev/process-identity.ts'
 import { dockerAt } from '../docker/probe.ts'
 import type { Bridge } from './bridge.ts'
+import { type Disk, mountDisk } from './disk.ts'
 import { folderOf, socketOf, startHostEngine } from './host-engine.ts'
+import { countLost, setLoss } from './loss.ts'
 import { enter, makeNamespace, setCable } from './namespace.ts'
 import type { Naming } from './naming.ts'
+import { resetConnections } from './resets.ts'
+import { openSlowWay, type SlowWay } from './slow-way.ts'
 import { type SystemOptions, system } from './system.ts'
 
 /** A host made out of a part of this machine. */
@@ -24,6 +29,19 @@ export type Host = {
   /** Draws its network cable: nothing comes through any more, and nobody is told. */
   cut(): Promise<void>
   heal(): Promise<void>
+  /** Loses that share of the packets between it and this machine, each way; 0 ends it. */
+  lose(share: number): Promise<void>
+  /** How many packets were lost on their way to it, for as long as some are. */
+  countLost(): Promise<number>
+  /** Resets every connection that stands between it and this machine. */
+  reset(): Promise<void>
+  /**
+   * Makes these connections between it and this machine slow, from the next one on: those that stand are reset.
+   * @param ms what a round trip takes longer @param ports where the host listens, and where this machine does
+   */
+  slow(ms: number, ports: { host: number; machine: number }): Promise<SlowWay>
+  /** Where its engine stores, if that is of its own. */
+  disk: Disk | undefined
   /** The engine's process. */
   enginePid(): number
   /** In order unless told otherwise: a KILL leaves its containers running, as on any host. */
@@ -37,6 +55,7 @@ export type HostOptions = {
   host: number
   name: string
   bridge: Bridge
+  diskBytes?: number | undefined
   /** Where dockerd and ip are. */
   program: string
   ip: string
@@ -45,25 +64,35 @@ export type HostOptions = {
 }
 
 /** A namespace with an engine in it. What was made of it before a failure is left to `clearHosts`. */
-export async function makeHost({ naming, host, name, bridge, program, ip, path, signal }: HostOptions): Promise<Host> {
+export async function makeHost(options: HostOptions): Promise<Host> {
+  const { naming, host, name, bridge, diskBytes, program, ip, path, signal } = options
   const address = await makeNamespace(naming, host, bridge, signal)
   const netns = naming.netns(host)
+  const folder = folderOf(naming, host)
+  const disk = diskBytes === undefined ? undefined : await mountDisk(folder, diskBytes, signal)
+  const dataRoot = join(disk?.folder ?? folder, 'docker')
   const start = (signal?: AbortSignal) =>
-    startHostEngine({ naming, host, engineRange: bridge.engineRange, program, path, signal })
+    startHostEngine({ naming, host, engineRange: bridge.engineRange, dataRoot, program, path, signal })
   let engine = await start(signal)
   const dockerHost = `unix://${socketOf(naming, host)}`
+  const link = { naming, host, bridge: bridge.address, address }
   const [outside, ...within] = enter(netns)
   return {
     name,
     address,
     netns,
-    folder: folderOf(naming, host),
+    folder,
     dockerHost,
     docker: dockerAt(dockerHost, { tls: false, certPath: undefined }),
     within: [ip, 'netns', 'exec', netns],
     run: (command, args, options) => system(outside, [...within, command, ...args], options),
     cut: () => setCable(naming, host, 'down'),
     heal: () => setCable(naming, host, 'up'),
+    lose: share => setLoss(link, share),
+    countLost: () => countLost(link),
+    reset: () => resetConnections(address),
+    slow: (ms, ports) => openSlowWay({ naming, bridge, address, ms, ports }),
+    disk,
     enginePid: () => engine.pid,
     stopEngine: steps => engine.stop(steps),
     async startEngine() {

@@ -4,7 +4,7 @@ import { eachOrNone } from '../dev/all-or-none.ts'
 import type { Step } from '../dev/process-identity.ts'
 import { readEngineConfig } from '../docker/config.ts'
 import { findProgram } from '../docker/install.ts'
-import { ensureHostsPossible, findHostPrograms } from './ability.ts'
+import { diskPrograms, ensureHostsPossible, findHostPrograms } from './ability.ts'
 import { type Bridge, makeBridge } from './bridge.ts'
 import { clearHosts } from './clear.ts'
 import { copyImage } from './copy-image.ts'
@@ -21,6 +21,8 @@ export type HostsOptions = {
   name: string
   /** The image that each is to have, and the engine that has it; absent: none. */
   image?: { docker: Docker; tag: string }
+  /** Each engine stores on a disk of its own of that size, apart from what it stores without; absent: on the machine's. */
+  diskBytes?: number
   onProgress?: (detail: string) => void
   signal?: AbortSignal
 }
@@ -39,11 +41,11 @@ export type Hosts = {
  * @throws Explained when this machine has not what it takes; whatever failed, with everything removed again
  */
 export async function startHosts(options: HostsOptions): Promise<Hosts> {
-  const { count, dir, image, onProgress } = options
+  const { count, dir, image, diskBytes, onProgress } = options
   const signal = options.signal ?? new AbortController().signal
   ensureHostsPossible()
   const { path } = readEngineConfig()
-  const program = await findHostPrograms(path, onProgress, signal)
+  const program = await findHostPrograms(path, onProgress, signal, diskBytes ? diskPrograms : {})
   mkdirSync(dir, { recursive: true })
   if (await clearHosts(dir)) onProgress?.('removed what an earlier run had left')
   const naming = namingOf(dir)
@@ -60,7 +62,17 @@ export async function startHosts(options: HostsOptions): Promise<Hosts> {
     const ip = findProgram('ip', path) ?? 'ip'
     const hosts = await eachOrNone(signal, ends =>
       numbered(count).map(host =>
-        makeHost({ naming, host, name: `${options.name}-${host}`, bridge: made, program, path, ip, signal: ends }),
+        makeHost({
+          naming,
+          host,
+          name: `${options.name}-${host}`,
+          bridge: made,
+          diskBytes,
+          program,
+          path,
+          ip,
+          signal: ends,
+        }),
       ),
     )
     if (image) {

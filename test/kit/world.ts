@@ -9,6 +9,7 @@ import { ensureSpace } from '../../infra/docker/space.ts'
 import { ensureImage } from '../../infra/image/build.ts'
 import { startPostgres } from '../../infra/postgres/embedded.ts'
 import { immediateStop } from '../../infra/postgres/leftover.ts'
+import { clearLab } from '../lab/clear.ts'
 import { names, type RunnerConfig } from './config.ts'
 import { placesIn } from './evidence-folder.ts'
 import { findChromium } from './find-chromium.ts'
@@ -37,6 +38,8 @@ export async function prepareWorld(preparing: Preparing): Promise<Record<string,
     path => path,
   )
   const databaseUrl = await preparePostgres(preparing)
+  // A test file that was killed, or cut off by Ctrl-C, could not close its own.
+  preparing.endings.push({ title: 'Lab', stop: () => clearLab(), force: () => clearLab(forcedDaemonStop) })
   return {
     [names.dockerHost]: docker.dockerHost,
     [names.image]: docker.image,

@@ -1,6 +1,7 @@
 import type { Child } from '../../infra/dev/child.ts'
 import { freePort } from '../../infra/dev/ports.ts'
 import { startGateway } from '../../infra/dev/stack.ts'
+import type { LabClock } from './clock.ts'
 
 export type LabGateway = {
   url: string
@@ -8,6 +9,8 @@ export type LabGateway = {
   process(): Child
   /** Ends it, unless it has ended, and starts one in its place: same port. */
   restart(): Promise<Child>
+  /** Its own, where the lab has such. */
+  clock: LabClock | undefined
 }
 
 export type LabGatewayOptions = {
@@ -20,6 +23,7 @@ export type LabGatewayOptions = {
   number: number
   bridgeAddress: string
   settings?: Readonly<Record<string, string>> | undefined
+  clock?: LabClock | undefined
   /** Ends the wait for the first start. */
   signal?: AbortSignal
 }
@@ -29,6 +33,7 @@ export async function startLabGateway({
   number,
   bridgeAddress,
   settings,
+  clock,
   signal,
   ...rest
 }: LabGatewayOptions): Promise<LabGateway> {
@@ -42,11 +47,12 @@ export async function startLabGateway({
       port,
       signal,
       listenHost: bridgeAddress,
-      ...(settings && { settings }),
+      settings: { ...settings, ...clock?.env },
     })
   let current = await start(signal)
   return {
     url,
+    clock,
     process: () => current,
     async restart() {
       await current.stop()

@@ -3,16 +3,22 @@ import { join } from 'node:path'
 import type Docker from 'dockerode'
 import { type Agent, startAgent } from '../../infra/dev/stack.ts'
 import { probe } from '../../infra/docker/probe.ts'
+import type { SlowWay } from '../../infra/hosts/slow-way.ts'
 import type { Host } from '../../infra/hosts/start-hosts.ts'
 import { followContainers } from '../kit/container-logs.ts'
 import { evidence } from '../kit/evidence.ts'
+import type { LabClock } from './clock.ts'
 
-export type LabHost = Host & {
+export type LabHost = Omit<Host, 'slow'> & {
   id: string
   /** The one that runs now: tests may kill it. */
   agent(): Agent
-  /** Ends it, unless it has ended, and starts one in its place: same port, same key. */
+  /** Ends it, unless it has ended, and starts one in its place: same port, same key, same join token, used as it is. */
   restartAgent(): Promise<Agent>
+  /** Its agent's own, where the lab has such. */
+  clock: LabClock | undefined
+  /** Makes what agent and gateways say to each other take so many milliseconds longer, there and back; 0 ends it. */
+  slow(ms: number): Promise<void>
 }
 
 export type LabHostOptions = {
@@ -26,34 +32,41 @@ export type LabHostOptions = {
   dataDir: string
   newJoinToken(): Promise<string>
   settings?: Readonly<Record<string, string>> | undefined
+  clock?: LabClock | undefined
   /** Ends the wait for the first start. */
   signal?: AbortSignal
 }
 
 /** A host with an agent on it that has joined. `end` ends the agent and removes what the lab has made on the host's engine. */
 export async function startLabHost(options: LabHostOptions): Promise<{ host: LabHost; end(): Promise<void> }> {
-  const { host, names, newJoinToken, settings, signal, ...rest } = options
-  const start = async (port: number, signal?: AbortSignal) =>
+  const { host, names, newJoinToken, settings, clock, signal, ...rest } = options
+  const joinToken = await newJoinToken()
+  const start = (port: number, signal?: AbortSignal) =>
     startAgent({
       ...rest,
       ...names,
       logName: `agent-${host.name}`,
       within: host.within,
-      joinToken: await newJoinToken(),
+      joinToken,
       hostName: host.name,
       dockerHost: host.dockerHost,
       listenHost: host.address,
       port,
       signal,
       // All of them share this machine's cores.
-      settings: { PORTHOLE_STARTS_AT_ONCE: '1', ...settings },
+      settings: { PORTHOLE_STARTS_AT_ONCE: '1', ...settings, ...clock?.env },
     })
   let agent = await start(0, signal)
   let stopFollowing = async () => {}
+  const follow = async () => {
+    await stopFollowing()
+    stopFollowing = await followContainers(host.docker, agent.hostId, options.logDir)
+  }
+  const slowWays: SlowWay[] = []
   try {
     const { key } = JSON.parse(readFileSync(join(options.dataDir, 'host.json'), 'utf8')) as { key: { d: string } }
     evidence.remember('host key', key.d)
-    stopFollowing = await followContainers(host.docker, agent.hostId, options.logDir)
+    await follow()
   } catch (error) {
     await agent.stop()
     throw error
@@ -62,16 +75,29 @@ export async function startLabHost(options: LabHostOptions): Promise<{ host: Lab
     host: {
       ...host,
       id: agent.hostId,
+      clock,
       agent: () => agent,
       async restartAgent() {
         await agent.stop()
         agent = await start(Number(new URL(agent.url).port))
         return agent
       },
+      async startEngine() {
+        await host.startEngine()
+        // The one before has ended with what it told of.
+        await follow()
+      },
+      async slow(ms) {
+        for (const way of slowWays) await way.leave()
+        const ports = { host: Number(new URL(agent.url).port), machine: Number(new URL(options.gatewayUrl).port) }
+        if (ms > 0) slowWays.push(await host.slow(ms, ports))
+      },
     },
     async end() {
       await agent.stop()
+      for (const way of slowWays) await way.close()
       await host.heal()
+      await host.disk?.empty()
       // A test may have ended it; what is stored there is to go.
       const { kind } = await probe(host.dockerHost, { tls: false, certPath: undefined })
       if (kind !== 'answers') await host.startEngine()

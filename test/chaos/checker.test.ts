@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { EventRow, HostRow, ProfileRow, RuntimeRow, TenantRow } from '@porthole/db'
+import { check } from './checker.ts'
+import type { Evidence } from './evidence.ts'
+import type { Entry } from './history.ts'
+
+const epoch = new Date(0)
+const id = 'rt_A'
+const hash = '00000000000000aa'
+const names = { containerPrefix: 'c-', volumePrefix: 'v-', network: 'n' }
+
+const runtime: RuntimeRow = {
+  ...{ id, tenant: 'default', mode: 'docker-per-principal', owner: 'ada', ownerHash: hash, spec: 'browser' },
+  ...{ state: 'running', generation: 2, hostId: 'h1', reserved: true, counted: true },
+  ...{ needMemoryBytes: 100, needCpuMillis: 10, needGpus: 0, labels: {}, start: { memoryBytes: 200, cpus: 1 } },
+  ...{ removeVolume: false, error: null, workUntil: null, workTries: 0 },
+  ...{ lineSince: null, lineUntil: null, lineFor: null, waitUntil: null },
+  ...{ createdAt: epoch, readyAt: epoch, lastUsedAt: epoch, stateAt: epoch, deletedAt: null },
+}
+const host = {
+  ...{ id: 'h1', name: 'h1', memoryBytes: 1000, cpuMillis: 100, slots: 10, gpus: 0 },
+  ...{ reservedMemoryBytes: 100, reservedCpuMillis: 10, reservedSlots: 1, reservedGpus: 0 },
+} as HostRow
+const other = { ...host, id: 'h2', name: 'h2', reservedMemoryBytes: 0, reservedCpuMillis: 0, reservedSlots: 0 }
+const tenant = { slug: 'default', usedRuntimes: 1, usedMemoryBytes: 100, usedCpuMillis: 10 } as TenantRow
+const profile = {
+  id: 'pf',
+  tenant: 'default',
+  mode: runtime.mode,
+  owner: 'ada',
+  ownerHash: hash,
+  hostId: 'h1',
+} as ProfileRow
+const event = (fromState: EventRow['fromState'], toState: EventRow['toState'], generation: number) =>
+  ({ runtimeId: id, fromState, toState, generation }) as EventRow
+const entry: Entry = {
+  ...{ owner: 'ada', operation: 'create', at: 0, ms: 10, outcome: 'ok', status: 201 },
+  runtime: { id, generation: 1, state: 'running', host: 'h1' },
+}
+const deleted: Entry = { ...entry, operation: 'delete', at: 100, status: 204 }
+const container = { id: 'x', name: `c-${hash}`, runtime: id, generation: 2, state: 'running' }
+
+/** A lab on which everything is as it should be, but for what a test changes. */
+const whole = (change: Partial<Evidence> = {}): Evidence => ({
+  hosts: [host, other],
+  tenants: [tenant],
+  runtimes: [runtime],
+  profiles: [profile],
+  removals: [],
+  events: [event(null, 'pending', 0), event('pending', 'starting', 2), event('starting', 'running', 2)],
+  engines: [
+    { host: 'h1', containers: [container], volumes: [`v-${hash}`], networks: ['n'] },
+    { host: 'h2', containers: [], volumes: [], networks: [] },
+  ],
+  history: { entries: [entry], strikes: [] },
+  names,
+  callMs: 60_000,
+  ...change,
+})
+/** The same with what the first host's engine has. */
+const has = (change: Partial<Evidence['engines'][number]>, second: Partial<Evidence['engines'][number]> = {}) => {
+  const [one, two] = whole().engines
+  if (!one || !two) throw new Error('two engines')
+  return {
+    engines: [
+      { ...one, ...change },
+      { ...two, ...second },
+    ],
+  }
+}
+const said = (...entries: Entry[]) => ({ history: { entries, strikes: [] } })
+/** Without anything that holds room. */
+const gone = (row: Partial<RuntimeRow>): Partial<Evidence> => ({
+  runtimes: [{ ...runtime, reserved: false, counted: false, ...row }],
+  hosts: [other],
+  tenants: [{ ...tenant, usedRuntimes: 0, usedMemoryBytes: 0, usedCpuMillis: 0 }],
+  events: [...whole().events, event('running', 'deleting', 2), event('deleting', 'deleted', 2)],
+})
+
+describe('the checker', () => {
+  it('has nothing to say where nothing is wrong', () => {
+    assert.deepEqual(check(whole()), [])
+  })
+
+  for (const [what, change, expected] of [
+    [
+      'two live runtimes of one owner',
+      { runtimes: [runtime, { ...runtime, id: 'rt_B' }] },
+      /docker-per-principal ada has rt_A, rt_B/,
+    ],
+    ['a container on two hosts', has({}, { containers: [container] }), /c-0+aa is on h1 and h2/],
+    [
+      'a container of nobody',
+      has({ containers: [container, { ...container, name: 'c-x', runtime: 'rt_X' }] }),
+      /rt_X, which there is no row of/,
+    ],
+    [
+      'a container on another host than its row says',
+      has({ containers: [] }, { containers: [container] }),
+      /is on h2, its row says h1/,
+    ],
+    [
+      'a container of an older generation',
+      has({ containers: [{ ...container, generation: 1 }] }),
+      /is of 1, its row of 2/,
+    ],
+    ['a runtime without its container', has({ containers: [] }), /is running, and has no container on h1/],
+    [
+      'a runtime that runs and is frozen',
+      has({ containers: [{ ...container, state: 'paused' }] }),
+      /its container is paused/,
+    ],
+    ['a container that should have been stopped', gone({ state: 'stopped' }), /its row holds nothing there: stopped/],
+    [
+      'room that was given back twice',
+      { hosts: [{ ...host, reservedSlots: 0 }, other] },
+      /h1 counts 0 slots, its rows 1/,
+    ],
+    [
+      'room that was never given back',
+      { hosts: [host, { ...other, reservedMemoryBytes: 7 }] },
+      /h2 counts 7 bytes, its rows 0/,
+    ],
+    ['a host that is overbooked', { hosts: [{ ...host, memoryBytes: 99 }, other] }, /has given 100 of 99 bytes/],
+    [
+      'a quota that is off',
+      { tenants: [{ ...tenant, usedRuntimes: 2 }] },
+      /tenant default counts 2 runtimes, its rows 1/,
+    ],
+    [
+      'an answer of an older generation',
+      said(entry, {
+        ...entry,
+        at: 20,
+        operation: 'start',
+        runtime: { id, generation: 0, state: 'running', host: 'h1' },
+      }),
+      /went from 1 back to 0 in answers/,
+    ],
+    ['a delete that was none', said(entry, deleted), /was deleted, and is running with its room held/],
+    [
+      'a deleted container that is there',
+      { ...gone({ state: 'deleted' }), ...said(entry, deleted) },
+      /was deleted, and c-0+aa is on h1/,
+    ],
+    [
+      'a profile that was to go and is there',
+      {
+        ...gone({ state: 'deleted' }),
+        ...has({ containers: [] }),
+        ...said(entry, { ...deleted, operation: 'delete with profile' }),
+      },
+      /its volume is on h1/,
+    ],
+    [
+      'a profile that vanished',
+      { profiles: [], ...has({ volumes: [] }) },
+      /ada never deleted its profile, and has none/,
+    ],
+    ['a volume that vanished', has({ volumes: [] }), /the profile of ada is not on h1/],
+    ['a volume of nobody', has({}, { volumes: ['v-zz'] }), /v-zz on h2 is nobody's/],
+    ['a network of somebody else', has({ networks: ['n', 'left'] }), /h1 has networks of somebody else: left/],
+    [
+      'a create that gave a second runtime',
+      said(entry, { ...entry, at: 50, runtime: { id: 'rt_B', generation: 1, state: 'running', host: 'h1' } }),
+      /had rt_A, deleted nothing, and was given rt_B/,
+    ],
+    [
+      'a create that nobody remembers',
+      { runtimes: [], ...has({ containers: [] }) },
+      /was given rt_A, which is nowhere/,
+    ],
+    [
+      'more rows than creates',
+      { runtimes: [runtime, { ...runtime, id: 'rt_0', state: 'deleted', reserved: false, counted: false }] },
+      /ada asked 1 times and has 2 rows/,
+    ],
+    [
+      'a step that is no move',
+      { events: [event(null, 'pending', 0), event('pending', 'running', 2)] },
+      /went from pending to running/,
+    ],
+    ['an event that is missing', { events: whole().events.toSpliced(1, 1) }, /was pending, and went on from starting/],
+    [
+      'a row that no event has brought there',
+      { events: whole().events.slice(0, 2) },
+      /is running, its events end with starting/,
+    ],
+    [
+      'a runtime that is still on its way',
+      { runtimes: [{ ...runtime, state: 'starting' }] },
+      /is still starting, or worked on/,
+    ],
+    ['work that nobody finished', { runtimes: [{ ...runtime, workUntil: epoch }] }, /is still running, or worked on/],
+    ['a failed runtime that holds room', { runtimes: [{ ...runtime, state: 'failed' }] }, /is failed and holds room/],
+    [
+      'a removal that nobody did',
+      { removals: [{ hostId: 'h2', ownerHash: 'zz' }] },
+      /the volume of zz on h2 is still to be removed/,
+    ],
+    ['a call without an answer', said({ ...entry, code: 'TimeoutError' }), /was not answered within 60 s/],
+    [
+      'what a stranger sees',
+      said({ ...entry, operation: 'spy', wrong: 'a stranger sees 200' }),
+      /7, other tenants: ada: a stranger sees 200/,
+    ],
+    [
+      "another owner's mark",
+      said({ ...entry, wrong: 'its browser has the mark of bea' }),
+      /isolation: ada: its browser has/,
+    ],
+    [
+      'a runtime that a restart has ended',
+      {
+        history: {
+          entries: [entry],
+          strikes: [
+            { fault: 'kill a gateway', what: 'gateway 1', at: 0, mendedAt: 1, recoveryMs: 1, wrong: ['x was stopped'] },
+          ],
+        },
+      },
+      /5, restarts: kill a gateway \(gateway 1\): x was stopped/,
+    ],
+  ] as [string, Partial<Evidence>, RegExp][])
+    it(`names ${what}`, () => {
+      const lines = check(whole(change)).map(({ invariant, what }) => `${invariant}: ${what}`)
+      assert.match(lines.join('\n'), expected)
+    })
+})

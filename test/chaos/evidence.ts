@@ -1,0 +1,23 @@
+import type { EventRow, HostRow, ProfileRow, RuntimeRow, TenantRow } from '@porthole/db'
+import type { History } from './history.ts'
+
+export type SeenContainer = { name: string; id: string; runtime: string; generation: number; state: string }
+
+/** What an engine has that belongs to the lab. */
+export type SeenEngine = { host: string; containers: SeenContainer[]; volumes: string[]; networks: string[] }
+
+/** What is compared after a schedule: what Postgres says, what the engines have, and what clients were told. */
+export type Evidence = {
+  hosts: HostRow[]
+  tenants: TenantRow[]
+  runtimes: RuntimeRow[]
+  profiles: ProfileRow[]
+  /** Volumes that are still to be removed. */
+  removals: { hostId: string; ownerHash: string }[]
+  events: EventRow[]
+  engines: SeenEngine[]
+  history: History
+  names: { containerPrefix: string; volumePrefix: string; network: string }
+  /** Milliseconds after which a client gave up. */
+  callMs: number
+}

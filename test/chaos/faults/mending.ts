@@ -1,0 +1,21 @@
+import type { Struck } from '../fault.ts'
+
+/** Damage whose mending is done once, however often it is asked for; one that failed is tried again when asked again. */
+export function struck(what: string, mend: () => Promise<unknown>): Struck {
+  let mending: Promise<void> | undefined
+  return {
+    what,
+    mend() {
+      mending ??= mend().then(
+        () => {},
+        error => {
+          mending = undefined
+          throw new Error(`${what} could not be mended: ${error instanceof Error ? error.message : error}`, {
+            cause: error,
+          })
+        },
+      )
+      return mending
+    },
+  }
+}

@@ -1,0 +1,57 @@
+import type { Operation } from './plan.ts'
+
+/** What a client knows of one call. */
+export type Entry = {
+  owner: string
+  operation: Operation
+  /** Milliseconds after the beginning. */
+  at: number
+  ms: number
+  /** `ok`: it was said to be done. `refused`: it was said that it is not. `unknown`: nobody knows. */
+  outcome: 'ok' | 'refused' | 'unknown'
+  status: number
+  code?: string | undefined
+  runtime?: { id: string; generation: number; state: string; host: string | null } | undefined
+  /** Of a client that saw what nobody may see. */
+  wrong?: string | undefined
+}
+
+export type Struck = {
+  fault: string
+  what: string
+  /** Milliseconds after the beginning. */
+  at: number
+  /** When its mending began; Infinity where it never did. */
+  mendedAt: number
+  /** Milliseconds until everything answered again. */
+  recoveryMs: number
+  /** What must not have happened meanwhile. */
+  wrong: string[]
+}
+
+export type History = { entries: Entry[]; strikes: Struck[] }
+
+const shortOf = ({ owner, operation, at, ms, outcome, status, code, runtime }: Entry): string =>
+  [
+    `${(at / 1000).toFixed(1)} s +${Math.round(ms)} ms`,
+    owner,
+    operation,
+    outcome,
+    status || 'no answer',
+    code ?? '',
+    runtime ? `${runtime.id} g${runtime.generation} ${runtime.state}` : '',
+  ].join(' ')
+
+/** The history in the order of what happened, a line each; the last `most` lines of it. */
+export const tellHistory = ({ entries, strikes }: History, most: number): string =>
+  [
+    ...entries.map(entry => ({ at: entry.at, line: shortOf(entry) })),
+    ...strikes.map(({ at, fault, what, mendedAt }) => ({
+      at,
+      line: `${(at / 1000).toFixed(1)} s -- ${fault}: ${what}, until ${(mendedAt / 1000).toFixed(1)} s`,
+    })),
+  ]
+    .toSorted((a, b) => a.at - b.at)
+    .slice(-most)
+    .map(({ line }) => line)
+    .join('\n')

@@ -1,0 +1,57 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { cpus, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { connect } from '@porthole/db'
+import { startLab } from '../lab/kit.ts'
+import { breakable, faults } from './faults.ts'
+import { tellHistory } from './history.ts'
+import { parseChaos } from './options.ts'
+import { planOf } from './plan.ts'
+import { putBetween, type Ran, reportOf, tellViolations } from './report.ts'
+import { runSchedule } from './schedule.ts'
+import { makeStranger } from './stranger.ts'
+
+// The schedules of `npm run chaos`, in the world that test/chaos.ts has prepared.
+const names = faults.map(({ name }) => name)
+const request = parseChaos(process.argv.slice(2), names, () => Math.floor(Math.random() * 2 ** 31))
+if (request.kind !== 'run') throw new Error('test/chaos.ts has checked the options')
+const stopping = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
+
+const say = (line: string) => void process.stdout.write(`${line}\n`)
+const runs: Ran[] = []
+
+const lab = await startLab(breakable)
+const database = connect(lab.databaseUrl, { max: 2 })
+try {
+  const stranger = await makeStranger(lab)
+  const startedAt = performance.now()
+  const isTime = () => (performance.now() - startedAt) / 1000 < (request.forSeconds ?? 0)
+  do {
+    const seed = request.seed + runs.length
+    say(`seed ${seed}`)
+    const ran = { seed, ...(await runSchedule(lab, database.db, planOf({ ...request, seed }), stranger, say)) }
+    runs.push(ran)
+    const done = ran.history.entries.filter(({ outcome }) => outcome === 'ok').length
+    say(`  ${done} of ${ran.history.entries.length} calls done, ${ran.violations.length} promises broken`)
+    if (ran.violations.length > 0) {
+      say(tellViolations([ran]).join('\n'))
+      say(tellHistory(ran.history, 80))
+      say(`again: npm run chaos -- --seed ${seed} --seconds ${request.seconds} --owners ${request.owners}`)
+      // What is wrong now would be wrong in every schedule that follows.
+      break
+    }
+  } while (isTime() && !stopping.signal.aborted)
+} finally {
+  await database.close(1)
+  await lab.close()
+}
+
+const report = reportOf(runs, request.faults)
+say(`\n${report}`)
+if (request.write) {
+  const file = join(import.meta.dirname, '../../docs/RELIABILITY.md')
+  const machine = `${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, schedules of ${request.seconds} s with ${request.owners} owners.`
+  writeFileSync(file, putBetween(readFileSync(file, 'utf8'), `${machine} ${report}`))
+}
+process.exit(tellViolations(runs).length > 0 ? 1 : 0)

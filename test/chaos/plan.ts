@@ -1,0 +1,112 @@
+import { createRandom } from './seed.ts'
+
+/** What an owner's client does, one after the other. */
+export const operations = [
+  'create',
+  'create twice',
+  'delete',
+  'delete with profile',
+  'pause',
+  'resume',
+  'stop',
+  'start',
+  'touch',
+  'drive',
+  'watch',
+  'list',
+  'spy',
+] as const
+export type Operation = (typeof operations)[number]
+
+export type Step = {
+  /** Milliseconds after the beginning, at the earliest. */
+  at: number
+  operation: Operation
+  /** In [0, 1): chooses the gateway that is asked. */
+  door: number
+}
+
+export type Strike = {
+  at: number
+  fault: string
+  /** Milliseconds until it is mended. */
+  for: number
+  /** Chooses the target. */
+  seed: number
+}
+
+/** Everything that happens in a schedule, but for what the machine makes of it. */
+export type Plan = { seed: number; owners: { name: string; steps: Step[] }[]; strikes: Strike[]; ms: number }
+
+export type PlanOptions = { seed: number; seconds: number; owners: number; faults: readonly string[] }
+
+/** How often each is chosen, against the others. A life begins with a create and is mostly use. */
+const weights: Record<Operation, number> = {
+  create: 6,
+  'create twice': 3,
+  delete: 2,
+  'delete with profile': 1,
+  pause: 2,
+  resume: 2,
+  stop: 1.5,
+  start: 1.5,
+  touch: 1,
+  drive: 4,
+  watch: 2,
+  list: 1,
+  spy: 1,
+}
+const gapMs = { least: 200, most: 3500 }
+const strikeMs = { least: 500, most: 8000 }
+const strikeGapMs = { least: 1500, most: 6000 }
+/** So many faults at once, at most. */
+export const atOnce = 2
+
+const between = ({ least, most }: { least: number; most: number }, random: () => number) =>
+  Math.round(least + random() * (most - least))
+
+const total = operations.reduce((sum, operation) => sum + weights[operation], 0)
+
+const chooseBy = (random: () => number): Operation => {
+  let left = random() * total
+  for (const operation of operations) {
+    left -= weights[operation]
+    if (left < 0) return operation
+  }
+  return 'create'
+}
+
+/** The same plan for the same options. */
+export const planOf = ({ seed, seconds, owners, faults }: PlanOptions): Plan => {
+  const random = createRandom(seed)
+  const ms = seconds * 1000
+  return {
+    seed,
+    ms,
+    owners: Array.from({ length: owners }, (_, n) => {
+      const steps: Step[] = []
+      for (let at = between(gapMs, random); at < ms; at += between(gapMs, random))
+        steps.push({ at, operation: steps.length === 0 ? 'create' : chooseBy(random), door: random() })
+      return { name: `s${seed}-o${n + 1}`, steps }
+    }),
+    strikes: planStrikes(ms, faults, random),
+  }
+}
+
+const planStrikes = (ms: number, faults: readonly string[], random: () => number): Strike[] => {
+  const strikes: Strike[] = []
+  // Each once, in an order of its own, before any comes again.
+  let left: string[] = []
+  for (let at = between(strikeGapMs, random); at < ms * 0.85; at += between(strikeGapMs, random)) {
+    const under = strikes.filter(strike => strike.at + strike.for > at)
+    const length = between(strikeMs, random)
+    const seed = Math.floor(random() * 2 ** 32)
+    if (left.length === 0) left = [...faults]
+    const [fault] = left.splice(Math.floor(random() * left.length), 1)
+    if (fault === undefined) break
+    if (under.length < atOnce && !under.some(strike => strike.fault === fault))
+      strikes.push({ at, fault, for: length, seed })
+    else left.push(fault)
+  }
+  return strikes
+}
