@@ -14,6 +14,12 @@ export const challengeAudience = 'porthole-join'
 export const gatewayIssuer = 'porthole'
 export const maxLifetimeSeconds = 60
 
+/**
+ * The gateway's time in its answers to joins and heartbeats, refusals too: milliseconds since the epoch. Tokens both ways are
+ * minted and judged by it.
+ */
+export const timeHeader = 'x-porthole-time'
+
 /** Carries the hop token, so that a container's own `Authorization` stays its own. */
 export const hopHeader = 'x-porthole-hop'
 /** Carries the per-container key, agent → container. */

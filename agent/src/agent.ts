@@ -12,6 +12,7 @@ import type { Engine } from './engine/engine.ts'
 import { localFiles } from './engine/local-files.ts'
 import { locateEngine } from './engine/locate.ts'
 import { fenceBridges } from './firewall/fence-bridges.ts'
+import { createGatewayClock, type GatewayClock } from './gateway-clock.ts'
 import { createGatewayFetch } from './gateway-fetch.ts'
 import { createGatewayTokens, type GatewayTokens } from './gateway-tokens.ts'
 import { httpProbe } from './health.ts'
@@ -50,7 +51,8 @@ export const startAgent = async (config: Config, log: Logger): Promise<Agent> =>
   log.info({ engine: located.from }, 'engine located')
   const identity = await loadIdentity(config.dataDir)
   const stopping = new AbortController()
-  const fetch = await createGatewayFetch(config, log, stopping.signal)
+  const clock = createGatewayClock(log)
+  const fetch = clock.listening(await createGatewayFetch(config, log, stopping.signal))
   const certificates = advertised.tls ? await chooseCertificates(config, advertised.host, log) : undefined
   const served = certificates?.next ?? certificates?.current
   const engine = await fenceBridges({ engine: dockerEngine(located.address), config, log, signal: stopping.signal })
@@ -66,8 +68,15 @@ export const startAgent = async (config: Config, log: Logger): Promise<Agent> =>
     const { signal } = stopping
     const { hostId, certificate } = await join({ config, identity, certificates, challenges, url, fetch, log, signal })
     if (certificate && certificate !== served) serveWith(server, certificate)
-    host = open({ config, engine, relay, hostId, identity, fetch, log, signal })
-    await adopt({ engine, runtimes: host.runtimes, network: config.containers.network, hostId, log })
+    host = open({ config, engine, relay, hostId, identity, fetch, clock, log, signal })
+    await adopt({
+      engine,
+      runtimes: host.runtimes,
+      volumes: host.volumes,
+      network: config.containers.network,
+      hostId,
+      log,
+    })
     return {
       hostId,
       url,
@@ -91,16 +100,17 @@ const open = (deps: {
   hostId: string
   identity: Identity
   fetch: typeof fetch
+  clock: GatewayClock
   log: Logger
   signal: AbortSignal
 }): Host => {
-  const { config, engine, relay, hostId, fetch, log, signal } = deps
+  const { config, engine, relay, hostId, fetch, clock, log, signal } = deps
   const { reach, containers: defaults, startsAtOnce, gatewayUrl } = config
   const keys = createRemoteJWKSet(new URL(`${gatewayUrl}/.well-known/jwks.json`), {
     cooldownDuration: keysCooldownMs,
     [customFetch]: fetch,
   })
-  const tokens = createGatewayTokens(keys, hostId)
+  const tokens = createGatewayTokens(keys, hostId, clock.now)
   const addresses = createAddresses({ engine, hostId, reach, log })
   const runtimes = createRuntimes({
     engine,
@@ -124,6 +134,7 @@ const open = (deps: {
     onAnswer: removals.take,
     log,
     fetch,
+    now: clock.now,
   })
   void addresses.follow(signal, heartbeats.nudge)
   void heartbeats.run(signal)
@@ -137,14 +148,17 @@ const open = (deps: {
 const adopt = async (deps: {
   engine: Engine
   runtimes: Runtimes
+  volumes: Pick<Volumes, 'clear'>
   network: string
   hostId: string
   log: Logger
 }): Promise<void> => {
-  const { engine, runtimes, network, hostId, log } = deps
+  const { engine, runtimes, volumes, network, hostId, log } = deps
   try {
     const adopted = await runtimes.list()
     await engine.ensureNetwork(network, networkLabels)
+    const copies = await volumes.clear()
+    if (copies > 0) log.info({ host: hostId, copies }, 'copies that were under way are over')
     log.info({ host: hostId, runtimes: adopted.length }, 'runtimes adopted')
   } catch (err) {
     log.error({ host: hostId, err }, 'engine is not fit for starts yet')

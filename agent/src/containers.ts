@@ -17,6 +17,8 @@ const reservedNames = [
   'BROWSER_USE_RPC_HOST',
   'BROWSER_USE_RPC_PORT',
   'BROWSER_VIEW_URL',
+  // By which NVIDIA's runtime would give a container any GPU that its environment names.
+  'NVIDIA_VISIBLE_DEVICES',
   keyName,
 ]
 
@@ -41,11 +43,15 @@ export type Order = {
   key: string
 }
 
-/** What the engine is asked for. Secrets go into the environment and nowhere else. */
+/**
+ * What the engine is asked for. Secrets go into the environment and nowhere else.
+ * @param gpus those that it gets, by the engine's names for them
+ */
 export const containerRequest = (
   { hostId, id, command, key }: Order,
   defaults: ContainerDefaults,
   reach: Config['reach'],
+  gpus: readonly string[] = [],
 ): ContainerRequest => {
   const { recipe, ownerHash } = command
   const network = networkFor(defaults.network, recipe.egress)
@@ -60,7 +66,7 @@ export const containerRequest = (
     ...(recipe.command ? { command: recipe.command } : {}),
     ...(recipe.workingDir ? { workingDir: recipe.workingDir } : {}),
     env: containerEnv(command, key, defaults),
-    labels: containerLabels(hostId, id, command),
+    labels: containerLabels(hostId, id, command, gpus),
     network: network.name,
     volumes: recipe.volumePath === null ? [] : [{ name: volumeName(defaults, ownerHash), path: recipe.volumePath }],
     tmpfs: recipe.tmpfs,
@@ -68,7 +74,7 @@ export const containerRequest = (
     shmBytes: recipe.shmBytes,
     memoryBytes: recipe.memoryBytes,
     cpus: recipe.cpus,
-    ...(recipe.gpus ? { gpus: recipe.gpus } : {}),
+    gpus,
     pids: recipe.pids,
     seccomp: recipe.seccomp === 'default' ? 'default' : { profile: browserProfile },
     publish: reach === 'published' ? [...new Set(Object.values(recipe.ports))] : [],

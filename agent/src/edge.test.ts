@@ -21,9 +21,10 @@ const name = `browser-use-browser-${ownerHash}`
 /** An agent on a fake engine whose one container is a real server on the loopback. */
 const bench = async (t: TestContext) => {
   const seen: http.IncomingMessage[] = []
+  const answers = { location: 'nowhere' }
   const container = http.createServer((req, res) => {
     seen.push(req)
-    res.writeHead(200, { 'x-from': 'container', [problemHeader]: 'spoofed' }).end(`served ${req.url}`)
+    res.writeHead(200, { 'x-from': 'container', [problemHeader]: 'spoofed', ...answers }).end(`served ${req.url}`)
   })
   const sockets: Duplex[] = []
   container.on('upgrade', (req, socket) => {
@@ -98,7 +99,7 @@ const bench = async (t: TestContext) => {
     request.on('error', opened.reject)
     return opened.promise
   }
-  return { seen, signer, engine, runtimes, containerPort, command, get, upgrade }
+  return { seen, answers, signer, engine, runtimes, containerPort, command, get, upgrade }
 }
 
 const seconds = () => Math.floor(Date.now() / 1000)
@@ -196,6 +197,26 @@ test('an upgrade is spliced, and closes when the container ends', async t => {
   socket.resume()
   engine.exit(name, 1)
   await closed
+})
+
+test('a container takes its own pages for its own, and its address for a path', async t => {
+  const { seen, answers, signer, containerPort, get } = await bench(t)
+  const own = `http://127.0.0.1:${containerPort}`
+  const hop = async (more: Record<string, string>) => ({ [hopHeader]: await signer.hop(), ...more })
+  const forwarded = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'app.example' }
+  await get(path(), await hop({ ...forwarded, origin: 'https://app.example' }))
+  assert.deepEqual([seen.at(-1)?.headers.origin, seen.at(-1)?.headers.host], [own, own.slice('http://'.length)])
+  await get(path(), await hop({ ...forwarded, origin: 'https://other.example' }))
+  assert.equal(seen.at(-1)?.headers.origin, 'https://other.example')
+  for (const [location, wanted] of [
+    [`${own}/a//b?c#d`, '/a//b?c#d'],
+    [`${own}//evil.example/`, '/evil.example/'],
+    ['http://other.example/a', 'http://other.example/a'],
+    ['b?c', 'b?c'],
+  ] as const) {
+    answers.location = location
+    assert.equal((await get(path(), await hop({}))).headers.location, wanted)
+  }
 })
 
 test('a runtime that has ended or pauses takes no traffic', async t => {

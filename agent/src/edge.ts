@@ -45,10 +45,15 @@ export const createEdge = (deps: {
         host: new URL(origin).host,
         [accessHeader]: hop.access,
         ...(key === undefined ? {} : { [keyHeader]: key }),
+        // A program that compares a page's Origin with its Host would else refuse its own pages.
+        ...(isOwnPage(req.headers) ? { origin } : {}),
       },
       drop: Object.keys(req.headers).filter(name => name.startsWith(ownHeaders)),
       forwarded: 'keep',
-      answerHeader: (name, value) => (name.startsWith(ownHeaders) ? undefined : value),
+      answerHeader: (name, value) => {
+        if (name.startsWith(ownHeaders)) return undefined
+        return name === 'location' || name === 'content-location' ? withoutOrigin(value, origin) : value
+      },
       signal: ended,
       problem: ({ title }) => answerOf(new AgentError('port-unreachable', { detail: title })),
     }
@@ -107,6 +112,18 @@ export const createEdge = (deps: {
       }
     },
   }
+}
+
+/** Whether a page that the container has served asks: of the origin that the gateway gave it. */
+const isOwnPage = ({ origin, ...headers }: http.IncomingHttpHeaders): boolean =>
+  origin !== undefined && origin === `${headers['x-forwarded-proto']}://${headers['x-forwarded-host']}`
+
+/** What a container gives as its own address, by the Host it was asked with, is a path: nobody else can reach that host. */
+const withoutOrigin = (address: string, origin: string): string => {
+  if (!URL.canParse(address) || new URL(address).origin !== origin) return address
+  const { pathname, search, hash } = new URL(address)
+  // What begins with two slashes would name a host.
+  return `${pathname.replace(/^\/{2,}/, '/')}${search}${hash}`
 }
 
 const parse = (url: string): Way => {

@@ -4,6 +4,7 @@ import https from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { timeHeader } from '@porthole/protocol'
 import { createRemoteJWKSet, customFetch } from 'jose'
 import { pino } from 'pino'
 import { makeCertificate } from './certificate.ts'
@@ -18,7 +19,7 @@ const gateway = async (t: TestContext) => {
     const body = (await req.setEncoding('utf8').toArray()).join('')
     const status = req.url === '/moved' ? 302 : 200
     res
-      .writeHead(status, { location: '/' })
+      .writeHead(status, { location: '/', [timeHeader]: '1234' })
       .end(
         JSON.stringify(
           req.url === '/jwks.json' ? { keys: [] } : { method: req.method, body, auth: req.headers.authorization },
@@ -43,6 +44,7 @@ test("the operator's CA vouches for a gateway, and nobody does without it", asyn
   const send = await createGatewayFetch({ gatewayUrl, gatewayCa }, silent, signal)
   const answer = await send(`${gatewayUrl}/x`, { method: 'POST', body: 'hi', headers: { authorization: 'Bearer t' } })
   assert.equal(answer.ok, true)
+  assert.equal(answer.headers.get(timeHeader), '1234')
   assert.deepEqual(await answer.json(), { method: 'POST', body: 'hi', auth: 'Bearer t' })
   assert.equal((await send(`${gatewayUrl}/moved`)).ok, false)
   await assert.rejects(send(gatewayUrl, { signal: AbortSignal.abort() }))

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import { isLoopback } from '@porthole/protocol'
+import { isLoopback, timeHeader } from '@porthole/protocol'
 import type { Logger } from 'pino'
 import { Agent, request } from 'undici'
 import { type Config, ConfigError } from './config.ts'
@@ -26,7 +26,11 @@ export const createGatewayFetch = async (
   signal.addEventListener('abort', () => void dispatcher.destroy())
   return async (input, init) => {
     const asked = new Request(input, init)
-    const { statusCode: status, body } = await request(asked.url, {
+    const {
+      statusCode: status,
+      headers,
+      body,
+    } = await request(asked.url, {
       dispatcher,
       method: asked.method,
       headers: Object.fromEntries(asked.headers),
@@ -34,7 +38,11 @@ export const createGatewayFetch = async (
       signal: asked.signal,
     })
     const text = await body.text()
-    return new Response(text === '' ? null : text, { status })
+    const time = headers[timeHeader]
+    return new Response(text === '' ? null : text, {
+      status,
+      ...(typeof time === 'string' && { headers: { [timeHeader]: time } }),
+    })
   }
 }
 

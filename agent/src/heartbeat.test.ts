@@ -149,3 +149,55 @@ test('runtimes are told in full when they have changed, and by their revision wh
   assert.equal(bodies[1]?.revision, bodies[0]?.revision)
   assert.deepEqual(answers, Array(2).fill({ remove: [{ id: runtime, generation: 1 }], unknown: undefined }))
 })
+
+test('their tokens are dated by the clock of the gateway', async t => {
+  const { privateKey, publicKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519' })
+  const stop = new AbortController()
+  const now = Date.now() - 3_600_000
+  let token = ''
+  await createHeartbeats({
+    gatewayUrl: 'http://gateway',
+    hostId,
+    privateKey,
+    inventory: inventoryOf(() => false),
+    log: silent,
+    now: () => now,
+    fetch: async (_url, init) => {
+      token = new Headers(init?.headers).get('authorization')?.replace('Bearer ', '') ?? ''
+      stop.abort()
+      return accepted(1)
+    },
+  }).run(AbortSignal.any([stop.signal, t.signal]))
+  await jwtVerify(token, publicKey, { maxTokenAge: 60, currentDate: new Date(now) })
+  await assert.rejects(jwtVerify(token, publicKey), { code: 'ERR_JWT_EXPIRED' })
+})
+
+test('a token is used again for half of its life, and not after a refusal', async () => {
+  const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519' })
+  const stop = new AbortController()
+  let now = 1_700_000_000_000
+  const tokens: (string | null)[] = []
+  const heartbeats = createHeartbeats({
+    gatewayUrl: 'http://gateway',
+    hostId,
+    privateKey,
+    inventory: inventoryOf(() => false),
+    log: silent,
+    now: () => now,
+    fetch: async (_url, init) => {
+      tokens.push(new Headers(init?.headers).get('authorization'))
+      // 0, 29, 30, then a refusal, then a clock that was set back.
+      now += tokens.length === 1 ? 29_000 : tokens.length === 4 ? -5000 : 1000
+      setImmediate(heartbeats.nudge)
+      if (tokens.length === 3) return new Response(null, { status: 401 })
+      if (tokens.length === 5) stop.abort()
+      return accepted(1)
+    },
+  })
+  await heartbeats.run(stop.signal)
+  const [first, second, third, fourth, fifth] = tokens
+  assert.equal(second, first)
+  assert.notEqual(third, second)
+  assert.notEqual(fourth, third)
+  assert.notEqual(fifth, fourth)
+})

@@ -21,6 +21,8 @@ const tryMs = 5000
 const fullMs = 30_000
 const soonestMs = 200
 const latestMs = 60_000
+/** A token is used again for so long, half of its life: what is left is for clocks that stray. Signing and checking cost more than the rest. */
+const tokenSeconds = maxLifetimeSeconds / 2
 
 /** Tells the gateway how this host is, for as long as it lives. */
 export type Heartbeats = {
@@ -41,10 +43,13 @@ export const createHeartbeats = (deps: {
   fetch?: typeof fetch
   /** 0 to 1. */
   random?: () => number
+  /** Milliseconds since the epoch, by the gateway's clock. */
+  now?: () => number
 }): Heartbeats => {
   const { gatewayUrl, hostId, privateKey, inventory, log } = deps
   const send = deps.fetch ?? fetch
   const random = deps.random ?? Math.random
+  const now = deps.now ?? Date.now
   const nudges = new EventEmitter<{ nudge: [] }>()
   let failure: string | undefined
   let removing: Promise<void> | undefined
@@ -61,23 +66,33 @@ export const createHeartbeats = (deps: {
     return isKnown ? { said: { ...rest, revision }, revision: undefined } : { said: { ...told, revision }, revision }
   }
 
-  const beat = async (signal: AbortSignal): Promise<number> => {
-    const { said, revision } = shortened(await inventory.take())
-    const token = await new SignJWT()
+  let token: { text: string; at: number } | undefined
+  const currentToken = async (): Promise<string> => {
+    const at = Math.floor(now() / 1000)
+    if (token && at >= token.at && at - token.at < tokenSeconds) return token.text
+    const text = await new SignJWT()
       .setProtectedHeader({ alg: 'EdDSA' })
       .setIssuer(hostId)
       .setAudience(heartbeatAudience)
-      .setIssuedAt()
-      .setExpirationTime(`${maxLifetimeSeconds}s`)
+      .setIssuedAt(at)
+      .setExpirationTime(at + maxLifetimeSeconds)
       .sign(privateKey)
+    token = { text, at }
+    return text
+  }
+
+  const beat = async (signal: AbortSignal): Promise<number> => {
+    const { said, revision } = shortened(await inventory.take())
     const answer = await send(`${gatewayUrl}${heartbeatPath(hostId)}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${await currentToken()}` },
       body: JSON.stringify(said),
       redirect: 'error',
       signal: AbortSignal.any([signal, AbortSignal.timeout(tryMs)]),
     })
     if (!answer.ok) {
+      // Its time may be what the gateway did not like: the answer has told the right one.
+      token = undefined
       await answer.body?.cancel()
       throw new Error(refusal(answer.status))
     }

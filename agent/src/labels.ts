@@ -15,6 +15,7 @@ const names = {
   health: 'porthole.health',
   keyed: 'porthole.keyed',
   stopSeconds: 'porthole.stop_seconds',
+  gpus: 'porthole.gpus',
   ownerHash: 'browser_use.owner_hash',
 } as const
 
@@ -71,7 +72,15 @@ export const readLabels = (labels: Labels): Recorded | undefined => {
   }
 }
 
-export const containerLabels = (hostId: string, id: string, command: StartCommand): Labels => ({
+/** The GPUs that a container has to itself. */
+export const gpusOf = (labels: Labels): string[] => (labels[names.gpus] ?? '').split(',').filter(Boolean)
+
+export const containerLabels = (
+  hostId: string,
+  id: string,
+  command: StartCommand,
+  gpus: readonly string[] = [],
+): Labels => ({
   ...volumeLabels(hostId, command),
   'browser_use.managed_by': 'browser_runtime_manager',
   [names.runtime]: id,
@@ -80,6 +89,7 @@ export const containerLabels = (hostId: string, id: string, command: StartComman
   [names.health]: JSON.stringify(command.recipe.health),
   [names.keyed]: String(command.recipe.keyed),
   [names.stopSeconds]: String(command.recipe.stopSeconds),
+  ...(gpus.length > 0 ? { [names.gpus]: gpus.join(',') } : {}),
 })
 
 export const volumeLabels = (

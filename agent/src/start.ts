@@ -117,7 +117,8 @@ export const createStarter = (deps: StartDependencies): Starter => {
       if (!isVolumeOf(labels, hostId, command)) throw nameTaken('volume', volumeName(defaults, ownerHash))
     }
     signal.throwIfAborted()
-    const id = await create(request)
+    const createWith = (gpus: string[]) => create(containerRequest(order, defaults, reach, gpus))
+    const id = await (admission ? admission.withGpus(recipe.gpus ?? 0, createWith) : createWith([]))
     await engine.start(id)
     return id
   }

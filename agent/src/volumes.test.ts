@@ -23,11 +23,11 @@ const tarOf = (...entries: [Parameters<tar.Pack['entry']>[0], string][]): Readab
 const one: [Parameters<tar.Pack['entry']>[0], string] = [{ name: './a', mode: 0o600, uid: 1000, gid: 1000 }, 'first']
 const two: [Parameters<tar.Pack['entry']>[0], string] = [{ name: './b/', type: 'directory', mode: 0o700 }, '']
 
-const host = (options: FakeOptions = {}) => {
+const host = ({ idleMs, ...options }: FakeOptions & { idleMs?: number } = {}) => {
   const engine = fakeEngine({ images: [image], ...options })
   const probe = async () => ({ ok: true }) as const
   const runtimes = createRuntimes({ engine, probe, hostId, defaults, reach: 'bridge', startsAtOnce: 1, log: silent })
-  return { engine, runtimes, volumes: createVolumes({ engine, hostId, defaults }) }
+  return { engine, runtimes, volumes: createVolumes({ engine, hostId, defaults, ...(idleMs && { idleMs }) }) }
 }
 const failsWith = (code: string) => (error: unknown) => error instanceof AgentError && error.code === code
 
@@ -100,6 +100,37 @@ test('nothing is left of a write that fails, and a copier that a dead agent left
   const left = { ...(await copierOf(volumes, engine)) }
   await engine.create(left)
   assert.equal((await volumes.write(owner, tarOf(one))).files, 1)
+})
+
+test('a reader that takes nothing more holds up nobody: the volume is free again', async () => {
+  const { volumes, engine } = host({ idleMs: 50 })
+  await volumes.write(owner, tarOf(one))
+  const reading = await volumes.read(owner)
+  reading.on('error', () => {})
+  // Waits in the same lane.
+  await volumes.remove(owner)
+  assert.equal(reading.destroyed, true)
+  assert.deepEqual([engine.volumes.size, (await engine.list({})).length], [0, 0])
+})
+
+test('a writer that says nothing more holds up nobody, and nothing is left of what it wrote', async () => {
+  const { volumes, engine } = host({ idleMs: 50 })
+  const silentOne = new Readable({ read() {} })
+  silentOne.push(Buffer.concat(await tarOf(one).toArray()).subarray(0, 600))
+  await assert.rejects(volumes.write(owner, silentOne))
+  assert.equal(silentOne.destroyed, true)
+  assert.deepEqual([engine.volumes.size, (await engine.list({})).length], [0, 0])
+  assert.equal((await volumes.write(owner, tarOf(one))).files, 1)
+})
+
+test('a volume whose copier a dead agent left can be deleted with its runtime, once that is cleared', async () => {
+  const { engine, volumes, runtimes } = host()
+  await engine.create(await copierOf(volumes, engine))
+  const removal = { generation: 1, ownerHash, removeVolume: true }
+  await assert.rejects(runtimes.delete(runtime, removal))
+  assert.deepEqual([await volumes.clear(), await volumes.clear()], [1, 0])
+  await runtimes.delete(runtime, removal)
+  assert.equal(engine.volumes.size, 0)
 })
 
 /** What the copier of a volume is made from. */

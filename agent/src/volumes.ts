@@ -4,6 +4,7 @@ import type { VolumeDigest } from '@porthole/protocol'
 import type { ContainerDefaults } from './config.ts'
 import { volumeName } from './containers.ts'
 import type { ContainerRequest, Engine } from './engine/engine.ts'
+import { cutWhenIdle } from './idle-cut.ts'
 import { copyLabels, isVolumeOf, ofOwner, volumeLabels } from './labels.ts'
 import { createLanes } from './lanes.ts'
 import { AgentError } from './problems.ts'
@@ -24,9 +25,17 @@ export type Volumes = {
   /** Replaces the volume by what the tar holds, and reads it back. Nothing is left of one that broke off. */
   write(owner: VolumeOwner, archive: Readable): Promise<VolumeDigest>
   remove(owner: VolumeOwner): Promise<void>
+  /**
+   * Removes what an agent before this one left when it died in the middle of a copy: a container that never ran, without
+   * which its volume can be removed again. Before anything else is asked for.
+   * @returns how many there were
+   */
+  clear(): Promise<number>
 }
 
 const waitingPerVolume = 4
+/** Milliseconds without a byte after which whoever reads or writes a volume is taken to be gone. */
+const usualIdleMs = 30_000
 /** Read with its own name and written from above it: Docker leaves the directory that it unpacks into as it is. */
 const mountPath = '/volume'
 
@@ -34,8 +43,9 @@ export const createVolumes = (deps: {
   engine: Engine
   hostId: string
   defaults: Pick<ContainerDefaults, 'volumePrefix' | 'image'>
+  idleMs?: number
 }): Volumes => {
-  const { engine, hostId, defaults } = deps
+  const { engine, hostId, defaults, idleMs = usualIdleMs } = deps
   const lanes = createLanes(waitingPerVolume)
 
   /** @returns whether there is such a volume of this owner's */
@@ -67,7 +77,7 @@ export const createVolumes = (deps: {
   }
 
   const readBack = (owner: VolumeOwner): Promise<VolumeDigest> =>
-    withCopier(owner, async id => digestOf(await engine.readArchive(id, mountPath)))
+    withCopier(owner, async id => digestOf(cutWhenIdle(await engine.readArchive(id, mountPath), idleMs)))
 
   const drop = async ({ ownerHash }: VolumeOwner): Promise<void> => engine.removeVolume(volumeName(defaults, ownerHash))
 
@@ -85,7 +95,7 @@ export const createVolumes = (deps: {
       inLane(owner, async () => {
         await need(owner)
         await withCopier(owner, async id => {
-          const archive = await engine.readArchive(id, mountPath)
+          const archive = cutWhenIdle(await engine.readArchive(id, mountPath), idleMs)
           opened.resolve(archive)
           // Whoever reads it sees how it ended; here it only matters that it has.
           await finished(archive).catch(() => undefined)
@@ -103,7 +113,7 @@ export const createVolumes = (deps: {
         if (await check(owner)) await drop(owner)
         await engine.ensureVolume(volumeName(defaults, owner.ownerHash), volumeLabels(hostId, owner))
         try {
-          await withCopier(owner, id => engine.writeArchive(id, '/', archive))
+          await withCopier(owner, id => engine.writeArchive(id, '/', cutWhenIdle(archive, idleMs)))
           return await readBack(owner)
         } catch (error) {
           await drop(owner)
@@ -114,6 +124,11 @@ export const createVolumes = (deps: {
       inLane(owner, async () => {
         if (await check(owner)) await drop(owner)
       }),
+    clear: async () => {
+      const left = await engine.list(copyLabels(hostId))
+      for (const { id } of left) await engine.remove(id)
+      return left.length
+    },
   }
 }
 

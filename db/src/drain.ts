@@ -1,4 +1,4 @@
-import { and, eq, exists, inArray, isNotNull, isNull, notExists, or, type SQL, sql } from 'drizzle-orm'
+import { and, eq, exists, inArray, isNotNull, isNull, ne, notExists, or, type SQL, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { type HostView, listHostsWhere } from './hosts.ts'
@@ -46,7 +46,11 @@ const ownersRuntime = and(
   eq(runtimes.owner, profiles.owner),
 )
 /** A runtime that holds room, or is about to, has the volume in use. */
-const isInUse = or(eq(runtimes.reserved, true), inArray(runtimes.state, ['starting', 'running', 'paused', 'stopping']))
+const isInUse = and(
+  // Nor does a deleted one; said so that the index of live ones is used.
+  ne(runtimes.state, 'deleted'),
+  or(eq(runtimes.reserved, true), inArray(runtimes.state, ['starting', 'running', 'paused', 'stopping'])),
+)
 
 const isFree = or(isNull(profiles.movingUntil), sql`${profiles.movingUntil} < now()`)
 
@@ -94,6 +98,8 @@ export const claimMove = (db: Db, seen: ProfileRow, to: string, ms: number): Pro
       )
       .limit(1)
     if (user) return undefined
+    // A copy that an earlier move has left half-way on another host; on this one it is replaced.
+    if (profile.movingTo !== null && profile.movingTo !== to) await dueRemoval(tx, profile, profile.movingTo)
     const [claimed] = await tx
       .update(profiles)
       .set({ movingTo: to, movingUntil: inMs(ms) })
@@ -216,7 +222,11 @@ export const forgetRemoval = async (db: Tx, id: string): Promise<void> => {
 export const countLeft = async (db: Tx, hostId: string): Promise<{ runtimes: number; profiles: number }> => ({
   runtimes: await db.$count(
     runtimes,
-    and(eq(runtimes.hostId, hostId), or(eq(runtimes.reserved, true), eq(runtimes.state, 'deleting'))),
+    and(
+      eq(runtimes.hostId, hostId),
+      ne(runtimes.state, 'deleted'),
+      or(eq(runtimes.reserved, true), eq(runtimes.state, 'deleting')),
+    ),
   ),
   profiles: await db.$count(profiles, eq(profiles.hostId, hostId)),
 })

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, isNull, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNull, ne, or, type SQL, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { type HostRow, hosts, type ProfileRow, profiles, runtimes, volumeRemovals } from './schema.ts'
@@ -55,6 +55,26 @@ export const findHost = async (db: Tx, id: string): Promise<HostView | undefined
       .where(and(eq(hosts.id, id), isMember))
   )[0]
 
+/** The host that has the owner's profile, if it has not been removed. */
+export const findHome = async (
+  db: Tx,
+  owner: Pick<ProfileRow, 'tenant' | 'mode' | 'owner'>,
+): Promise<HostView | undefined> =>
+  (
+    await db
+      .select(view)
+      .from(profiles)
+      .innerJoin(hosts, eq(hosts.id, profiles.hostId))
+      .where(
+        and(
+          eq(profiles.tenant, owner.tenant),
+          eq(profiles.mode, owner.mode),
+          eq(profiles.owner, owner.owner),
+          isMember,
+        ),
+      )
+  )[0]
+
 /** All hosts of which `condition` is true. */
 export const listHostsWhere = (db: Tx, condition: SQL): Promise<HostView[]> =>
   db.select(view).from(hosts).where(and(isMember, condition)).orderBy(asc(hosts.id))
@@ -88,23 +108,6 @@ export const putHost = async (
   if (!row) throw new Error('the database returned no row for a new host')
   return row.id
 }
-
-/** Writes what a heartbeat says. @returns false when there is no such host (it was removed). */
-export const recordHeartbeat = async (
-  db: Tx,
-  id: string,
-  said: Pick<
-    HostRow,
-    'memoryBytes' | 'cpuMillis' | 'slots' | 'gpus' | 'load' | 'diskFreeBytes' | 'engineVersion' | 'images' | 'labels'
-  >,
-): Promise<boolean> =>
-  (
-    await db
-      .update(hosts)
-      .set({ ...said, lastSeenAt: sql`now()` })
-      .where(and(eq(hosts.id, id), isMember))
-      .returning({ id: hosts.id })
-  ).length > 0
 
 /** Lets runtimes be placed on a host, or not; the former ends a drain. @returns false when there is no such host */
 export const setSchedulable = async (db: Tx, id: string, schedulable: boolean): Promise<boolean> =>
@@ -142,7 +145,11 @@ export const removeHost = (
       // What is stopped holds nothing there but its profile, which is counted by itself.
       runtimes: await tx.$count(
         runtimes,
-        and(eq(runtimes.hostId, id), or(eq(runtimes.reserved, true), eq(runtimes.state, 'deleting'))),
+        and(
+          eq(runtimes.hostId, id),
+          ne(runtimes.state, 'deleted'),
+          or(eq(runtimes.reserved, true), eq(runtimes.state, 'deleting')),
+        ),
       ),
       // One that is on its way there counts: its move ends when the host goes.
       profiles: await tx.$count(profiles, or(eq(profiles.hostId, id), eq(profiles.movingTo, id))),
@@ -183,10 +190,6 @@ const take = async (tx: Tx, hostId: string, need: Need, condition: SQL | undefin
 
 /** Takes `need` for a container that is there already: a host that is cordoned, or only just back, has its own again. */
 export const reserveAgain = (tx: Tx, hostId: string, need: Need): Promise<boolean> => take(tx, hostId, need, undefined)
-
-/** Takes `need` from a live, schedulable host that has it. One conditional update: no race overbooks. */
-export const reserve = (tx: Tx, hostId: string, need: Need): Promise<boolean> =>
-  take(tx, hostId, need, and(eq(hosts.schedulable, true), isLive))
 
 /** Gives `need` back. The caller holds the runtime's row with `reserved` true, in the same transaction. */
 export const release = async (tx: Tx, hostId: string, need: Need): Promise<void> => {
@@ -234,14 +237,13 @@ export const forgetProfileAway = async (
           // One that is in use there, as far as we know, is not given up: it is the host's silence that ends that use.
           sql`not exists (
             select 1 from ${runtimes} where ${runtimes.tenant} = ${profiles.tenant} and ${runtimes.mode} = ${profiles.mode}
-              and ${runtimes.owner} = ${profiles.owner} and ${runtimes.reserved}
+              and ${runtimes.owner} = ${profiles.owner} and ${runtimes.reserved} and ${runtimes.state} <> 'deleted'
           )`,
         ),
       )
       .returning()
   )[0]
 
-/** Forgets a profile whose volume is gone. */
-export const forgetProfile = async (db: Tx, id: string): Promise<void> => {
-  await db.delete(profiles).where(eq(profiles.id, id))
-}
+/** Forgets a profile whose volume is gone. @returns it as it was by then */
+export const forgetProfile = async (db: Tx, id: string): Promise<ProfileRow | undefined> =>
+  (await db.delete(profiles).where(eq(profiles.id, id)).returning())[0]

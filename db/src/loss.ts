@@ -1,9 +1,9 @@
-import { and, eq, inArray, isNull, or, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNull, ne, or, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { lostAfterSeconds, reserveAgain, unreachableAfterSeconds } from './hosts.ts'
 import { giveBack, inMs, move, moveAndRelease, needOf, reservedOf } from './runtimes.ts'
-import { hosts, profiles, type RuntimeRow, runtimes, volumeRemovals } from './schema.ts'
+import { events, hosts, profiles, type RuntimeRow, runtimes, volumeRemovals } from './schema.ts'
 import { takeQuotaAgain } from './tenants.ts'
 
 /** A host that has been silent for longer has no part in "many at once". */
@@ -28,6 +28,10 @@ export const measureSilence = async (db: Tx): Promise<Silence> => {
   return row ?? { recent: 0, silent: 0, due: 0 }
 }
 
+/** Its host has not been heard of in the meantime. */
+const isStillSilent = ({ hostId }: RuntimeRow) =>
+  sql`exists (select 1 from ${hosts} where ${hosts.id} = ${hostId} and ${isSilentFor(lostAfterSeconds)})`
+
 /** Frees what a runtime holds on a host that is lost, and leaves it where it is: it is still to be deleted, or failed. */
 const releaseInPlace = (db: Db, seen: RuntimeRow): Promise<boolean> =>
   db.transaction(async tx => {
@@ -35,7 +39,7 @@ const releaseInPlace = (db: Db, seen: RuntimeRow): Promise<boolean> =>
       .update(runtimes)
       // A deletion is still to be carried out; of a failed start nothing is left to do.
       .set({ reserved: false, counted: false, ...(seen.state === 'failed' ? { workUntil: null, workTries: 0 } : {}) })
-      .where(reservedOf(seen))
+      .where(and(reservedOf(seen), isStillSilent(seen)))
       .returning({ id: runtimes.id })
     if (!row || !seen.hostId) return false
     await giveBack(tx, seen, seen.hostId)
@@ -55,7 +59,14 @@ export const loseRuntimesOfSilent = async (db: Db, limit = 1000): Promise<Runtim
     .select({ row: runtimes })
     .from(runtimes)
     .innerJoin(hosts, eq(hosts.id, runtimes.hostId))
-    .where(and(isNull(hosts.removedAt), isSilentFor(lostAfterSeconds), eq(runtimes.reserved, true)))
+    .where(
+      and(
+        isNull(hosts.removedAt),
+        isSilentFor(lostAfterSeconds),
+        eq(runtimes.reserved, true),
+        ne(runtimes.state, 'deleted'),
+      ),
+    )
     .limit(limit)
   const lost: RuntimeRow[] = []
   let failure: unknown
@@ -82,7 +93,7 @@ const loseOne = async (db: Db, row: RuntimeRow): Promise<RuntimeRow | undefined>
     to: 'lost',
     set: { error },
     reason: error.code,
-    provided: sql`exists (select 1 from ${hosts} where ${hosts.id} = ${row.hostId} and ${isSilentFor(lostAfterSeconds)})`,
+    provided: isStillSilent(row),
   })
 }
 
@@ -95,19 +106,33 @@ const keepProfile = async (tx: Tx, { tenant, mode, owner, ownerHash }: RuntimeRo
     .onConflictDoNothing()
 }
 
+/** Whether a lost runtime was being stopped when its host went silent. Its events are what is left to tell. */
+const wasStopping = async (tx: Tx, { id, generation }: RuntimeRow): Promise<boolean> =>
+  (await tx.$count(
+    events,
+    and(
+      eq(events.runtimeId, id),
+      eq(events.generation, generation),
+      eq(events.fromState, 'stopping'),
+      eq(events.toState, 'lost'),
+    ),
+  )) > 0
+
 /** Thrown inside `toFound` to undo it. */
 class NoRoomLeft extends Error {}
 
 /**
  * A lost runtime's host is back with just that generation: it runs on, if what it holds still fits.
  *
- * @returns `'no-room'` when its tenant or its host has given that room to others
+ * @returns `'no-room'` when its tenant or its host has given that room to others, `'unwanted'` when it was to stop before
+ *   it was lost
  */
 export const toFound = async (
   db: Db,
   seen: RuntimeRow,
   state: 'running' | 'paused',
-): Promise<RuntimeRow | 'no-room' | undefined> => {
+): Promise<RuntimeRow | 'no-room' | 'unwanted' | undefined> => {
+  if (await wasStopping(db, seen)) return 'unwanted'
   try {
     return await db.transaction(async tx => {
       const isRunning = state === 'running'

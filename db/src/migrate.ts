@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'
+import { addFunctions } from './functions.ts'
 
 /** Any number, as long as every gateway uses the same one ("porthole" in a phone's keypad, cut to a bigint). */
 const migrationLock = 76784653
@@ -40,6 +41,7 @@ export const migrate = async (url: string, { lockMs = lockTimeoutMs } = {}): Pro
     await applyMigrations(drizzle(client), {
       migrationsFolder: fileURLToPath(new URL('../migrations', import.meta.url)),
     })
+    await addFunctions(client)
   } catch (cause) {
     if (!isLocked(cause)) throw cause
     throw new MigrationLocked(

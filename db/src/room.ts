@@ -1,6 +1,7 @@
 import { and, eq, isNotNull, ne, sql } from 'drizzle-orm'
 import type { Db, Tx } from './connect.ts'
-import { inMs, move, runtimeChannel } from './runtimes.ts'
+import { runtimeChannel } from './notices.ts'
+import { inMs, move } from './runtimes.ts'
 import { type RuntimeRow, runtimes, tenants } from './schema.ts'
 import type { LineFor } from './states.ts'
 import { announceRoom, countRuntime, returnQuota } from './tenants.ts'
@@ -61,13 +62,13 @@ export const standInLine = async (
   }
 }
 
-/** Gives a place in line up, and lets those behind look. */
-export const leaveLine = async (db: Db, seen: Pick<RuntimeRow, 'id' | 'tenant'>): Promise<void> => {
+/** Gives a place in line up, and lets those behind look: for room on the hosts they may be of any tenant. */
+export const leaveLine = async (db: Db, seen: Pick<RuntimeRow, 'id' | 'tenant' | 'lineFor'>): Promise<void> => {
   await db
     .update(runtimes)
     .set({ lineSince: null, lineUntil: null, lineFor: null })
     .where(and(eq(runtimes.id, seen.id), isNotNull(runtimes.lineSince)))
-  await announceRoom(db, seen.tenant)
+  announceRoom(db, seen.lineFor === 'hosts' ? undefined : seen.tenant)
 }
 
 /** Lets a runtime that is to be placed wait for room until `ms` from now, if it was to wait less. */
@@ -130,16 +131,15 @@ export const toResumed = async (
 }
 
 /** The host has done what a pause or a resume asked. @returns false when the runtime was moved meanwhile */
-export const settle = (db: Db, seen: Seen): Promise<boolean> =>
-  db.transaction(async tx => {
-    const [row] = await tx
-      .update(runtimes)
-      .set({ workUntil: null, workTries: 0 })
-      .where(isAsSeen(seen))
-      .returning({ id: runtimes.id })
-    if (row) await tx.execute(sql`select pg_notify(${runtimeChannel}, ${row.id})`)
-    return row !== undefined
-  })
+export const settle = async (db: Db, seen: Seen): Promise<boolean> => {
+  const [row] = await db
+    .update(runtimes)
+    .set({ workUntil: null, workTries: 0 })
+    .where(isAsSeen(seen))
+    .returning({ id: runtimes.id })
+  if (row) db.notices.tell(runtimeChannel, row.id)
+  return row !== undefined
+}
 
 /** The tenant's running runtime that was used longest ago, which a pause would make room for `other` with. */
 export const findOldestRunning = async (

@@ -5,6 +5,7 @@ import { freshDatabase } from '../../test/kit/database.ts'
 import { connect, type Database } from './connect.ts'
 import { findHost, findProfile } from './hosts.ts'
 import { migrate } from './migrate.ts'
+import { runtimeChannel } from './notices.ts'
 import {
   claimOwner,
   findRuntimeById,
@@ -14,7 +15,6 @@ import {
   listRuntimes,
   move,
   OwnerHashTaken,
-  runtimeChannel,
   startOn,
   takeWork,
   toDeleted,

@@ -1,13 +1,23 @@
-import { and, desc, eq, inArray, isNotNull, isNull, lt, ne, notInArray, or, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, inArray, isNotNull, lt, ne, notInArray, or, type SQL, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
-import { type Need, release, reserve } from './hosts.ts'
-import { type EventRow, events, hosts, profiles, type RuntimeRow, runtimes, volumeRemovals } from './schema.ts'
+import { functions } from './functions.ts'
+import { type Need, release, unreachableAfterSeconds } from './hosts.ts'
+import { runtimeChannel } from './notices.ts'
+import { columnsOf, decodeRuntime, type Raw } from './raw.ts'
+import {
+  type EventRow,
+  events,
+  type HostRow,
+  hosts,
+  type ProfileRow,
+  profiles,
+  type RuntimeRow,
+  runtimes,
+  volumeRemovals,
+} from './schema.ts'
 import { type EventData, type RuntimeError, type RuntimeState, sourcesOf } from './states.ts'
-import { type Allowance, announceRoom, countCreate, countRuntime, returnQuota, takeQuota } from './tenants.ts'
-
-/** NOTIFY channel: the payload is the id of a runtime that moved. A hint; the row is the truth. */
-export const runtimeChannel = 'porthole_runtimes'
+import { type Allowance, announceRoom, returnQuota } from './tenants.ts'
 
 /** Two owners whose keys share a hash: refused, never a shared container. */
 export class OwnerHashTaken extends Error {
@@ -38,25 +48,9 @@ const ofOwner = (owner: Pick<RuntimeRow, 'tenant' | 'mode' | 'owner'>) =>
 
 const isNotDeleted = ne(runtimes.state, 'deleted')
 
-const writeEvent = async (
-  tx: Tx,
-  row: RuntimeRow,
-  from: RuntimeState | null,
-  reason: string | null,
-  data: EventData,
-) => {
-  await tx.insert(events).values({
-    tenant: row.tenant,
-    runtimeId: row.id,
-    type: `runtime.${row.state}`,
-    generation: row.generation,
-    fromState: from,
-    toState: row.state,
-    reason,
-    data,
-  })
-  await tx.execute(sql`select pg_notify(${runtimeChannel}, ${row.id})`)
-}
+const ofRuntime = columnsOf()
+const ofClaimed = columnsOf('claimed')
+const ofStarted = columnsOf('started')
 
 export type NewRuntime = Pick<
   RuntimeRow,
@@ -78,37 +72,53 @@ export type NewRuntime = Pick<
  * @param waitMs how long a new one is to wait for room, where its tenant's policy lets it
  * @throws OwnerHashTaken, CreatesExceeded
  */
-export const claimOwner = (
+export const claimOwner = async (
   db: Db,
   wanted: NewRuntime,
   leaseMs: number,
   waitMs = 0,
-): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined } | undefined> =>
-  db.transaction(async tx => {
-    const [added] = await tx
-      .insert(runtimes)
-      .values({ ...wanted, id: `rt_${ulid()}`, workUntil: inMs(leaseMs), waitUntil: inMs(waitMs) })
-      .onConflictDoNothing()
-      .returning()
-    if (added) {
-      const allowance = await countCreate(tx, wanted.tenant)
-      if (allowance?.isOver) throw new CreatesExceeded(allowance)
-      await writeEvent(tx, added, null, null, {})
-      return { row: added, created: true, allowance }
+): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined } | undefined> => {
+  const { tenant, mode, owner, ownerHash, spec, needMemoryBytes, needCpuMillis, needGpus, labels, start } = wanted
+  // What it does: functions/claim.sql.
+  const [claim] = await db.executeKept<Claim>(sql`
+    select outcome, ${ofClaimed}, create_limit, create_count, create_left
+    from ${sql.identifier(functions.claim.name)}(
+      ${`rt_${ulid()}`}, ${tenant}, ${mode}, ${owner}, ${ownerHash}, ${spec}, ${needMemoryBytes}, ${needCpuMillis},
+      ${needGpus}, ${JSON.stringify(labels)}::text::jsonb, ${JSON.stringify(start)}::text::jsonb, ${leaseMs}, ${waitMs})`)
+  switch (claim?.outcome) {
+    case 'created':
+    case 'found': {
+      const row = decodeRuntime(claim)
+      if (claim.outcome === 'found') return { row, created: false }
+      db.notices.tell(runtimeChannel, row.id)
+      return { row, created: true, allowance: allowanceOf(claim) }
     }
-    const [live] = await tx
-      .select()
-      .from(runtimes)
-      .where(and(ofOwner(wanted), isNotDeleted))
-    if (live) return { row: live, created: false }
-    const [other] = await tx
-      .select({ id: runtimes.id })
-      .from(runtimes)
-      .where(and(eq(runtimes.ownerHash, wanted.ownerHash), isNotDeleted))
-    if (other) throw new OwnerHashTaken(`another owner's runtime has the hash ${wanted.ownerHash}`)
-    // The row that was in the way is gone by now: the caller asks again.
-    return undefined
-  })
+    case 'over-limit':
+      throw new CreatesExceeded(allowanceOf(claim) ?? { limit: 0, remaining: 0, resetSeconds: 60, isOver: true })
+    case 'hash-taken':
+      throw new OwnerHashTaken(`another owner's runtime has the hash ${ownerHash}`)
+    default:
+      // The row that was in the way is gone by now: the caller asks again.
+      return undefined
+  }
+}
+
+type Claim = Raw & {
+  outcome: 'created' | 'found' | 'over-limit' | 'hash-taken' | 'gone'
+  create_limit: number | null
+  create_count: number | null
+  create_left: number | null
+}
+
+const allowanceOf = ({ create_limit, create_count, create_left }: Claim): Allowance | undefined =>
+  create_limit === null || create_count === null || create_left === null
+    ? undefined
+    : {
+        limit: create_limit,
+        remaining: Math.max(0, create_limit - create_count),
+        resetSeconds: Math.max(1, create_left),
+        isOver: create_count > create_limit,
+      }
 
 export type Move = {
   to: RuntimeState
@@ -124,34 +134,40 @@ export type Move = {
 
 /**
  * Moves a runtime, if it is still where the caller saw it: one guarded update on (id, generation, state) and its event,
- * in one transaction. @returns the new row; undefined when somebody else was faster.
+ * in one statement. @returns the new row; undefined when somebody else was faster.
  */
-export const move = (
+export const move = async (
   db: Tx,
   seen: Pick<RuntimeRow, 'id' | 'generation' | 'state' | 'reserved' | 'counted'>,
   { to, from = sourcesOf(to), set = {}, reason, data = {}, provided }: Move,
-): Promise<RuntimeRow | undefined> =>
-  db.transaction(async tx => {
-    if (!from.includes(seen.state)) return undefined
-    const [row] = await tx
-      .update(runtimes)
-      .set({ ...atRest, ...set, state: to, stateAt: sql`now()` })
-      .where(
-        and(
-          eq(runtimes.id, seen.id),
-          eq(runtimes.generation, seen.generation),
-          eq(runtimes.state, seen.state),
-          // What the row holds on its host is part of what was seen: releases are counted from it.
-          eq(runtimes.reserved, seen.reserved),
-          eq(runtimes.counted, seen.counted),
-          provided,
-        ),
-      )
-      .returning()
-    if (!row) return undefined
-    await writeEvent(tx, row, seen.state, reason ?? null, data)
-    return row
-  })
+): Promise<RuntimeRow | undefined> => {
+  if (!from.includes(seen.state)) return undefined
+  const moved = db
+    .update(runtimes)
+    .set({ ...atRest, ...set, state: to, stateAt: sql`now()` })
+    .where(
+      and(
+        eq(runtimes.id, seen.id),
+        eq(runtimes.generation, seen.generation),
+        eq(runtimes.state, seen.state),
+        // What the row holds on its host is part of what was seen: releases are counted from it.
+        eq(runtimes.reserved, seen.reserved),
+        eq(runtimes.counted, seen.counted),
+        provided,
+      ),
+    )
+  const [raw] = await db.executeKept<Raw>(sql`
+    with moved as (${moved.getSQL()} returning ${ofRuntime}), told as (
+      insert into ${events} (tenant, runtime_id, type, generation, from_state, to_state, reason, data)
+      select tenant, id, ${`runtime.${to}`}, generation, ${seen.state}, state, ${reason ?? null},
+        ${JSON.stringify(data)}::text::jsonb
+      from moved
+    )
+    select ${ofRuntime} from moved`)
+  if (!raw) return undefined
+  db.notices.tell(runtimeChannel, seen.id)
+  return decodeRuntime(raw)
+}
 
 /** Nobody works on it, and it waits for nothing. */
 const atRest = { workUntil: null, workTries: 0, lineSince: null, lineUntil: null, lineFor: null, waitUntil: null }
@@ -160,7 +176,7 @@ const atRest = { workUntil: null, workTries: 0, lineSince: null, lineUntil: null
 export const giveBack = async (tx: Tx, row: RuntimeRow, hostId: string) => {
   await returnQuota(tx, row.tenant, needOf(row), row.counted)
   await release(tx, hostId, needOf(row))
-  await announceRoom(tx)
+  announceRoom(tx)
 }
 
 /** The move to `to` that also gives back what the runtime held on its host. Only once the host has let go of it. */
@@ -182,108 +198,70 @@ const ofOwnersProfile = (owner: Pick<RuntimeRow, 'tenant' | 'mode' | 'owner'>) =
   and(eq(profiles.tenant, owner.tenant), eq(profiles.mode, owner.mode), eq(profiles.owner, owner.owner))
 
 /**
- * Whether nobody of the same tenant stands in line before this runtime for room that would do for both: one that asks for
- * no more, with the same labels, and whose profile is not on another host.
+ * A profile is gone: what is of it on any host but these is to be removed. Left there, it would be taken for the owner's
+ * next profile. It may be on two, the one it was being copied to as well.
  */
-const isFirstFor = async (tx: Tx, seen: RuntimeRow, hostId: string): Promise<boolean> => {
-  const since = seen.lineFor === 'hosts' ? (seen.lineSince?.toISOString() ?? null) : null
-  const [other] = await tx
-    .select({ id: runtimes.id })
-    .from(runtimes)
-    .where(
-      and(
-        eq(runtimes.tenant, seen.tenant),
-        ne(runtimes.id, seen.id),
-        eq(runtimes.lineFor, 'hosts'),
-        sql`${runtimes.lineUntil} > now()`,
-        sql`(${runtimes.lineSince}, ${runtimes.id}) < (coalesce(${since}::timestamptz, 'infinity'), ${seen.id})`,
-        sql`${runtimes.needMemoryBytes} <= ${seen.needMemoryBytes}`,
-        sql`${runtimes.needCpuMillis} <= ${seen.needCpuMillis}`,
-        sql`${runtimes.needGpus} <= ${seen.needGpus}`,
-        sql`coalesce(${runtimes.start} -> 'require', '{}') = ${JSON.stringify(seen.start.require ?? {})}::text::jsonb`,
-        sql`not exists (
-          select 1 from ${profiles} where ${profiles.tenant} = ${runtimes.tenant} and ${profiles.mode} = ${runtimes.mode}
-            and ${profiles.owner} = ${runtimes.owner} and ${profiles.hostId} <> ${hostId}
-        )`,
-      ),
-    )
-    .limit(1)
-  return other === undefined
+export const dueRemovals = async (
+  tx: Tx,
+  { tenant, ownerHash, hostId, movingTo }: ProfileRow,
+  removedOn: ReadonlySet<string> = new Set(),
+): Promise<void> => {
+  for (const place of new Set([hostId, movingTo]))
+    if (place !== null && !removedOn.has(place))
+      await tx.insert(volumeRemovals).values({ id: `vr_${ulid()}`, hostId: place, tenant, ownerHash })
 }
 
-/** Thrown inside a placement to undo it: the tenant or the host has no room after all. */
-class NoRoom extends Error {
-  readonly who: 'full' | 'behind' | 'moving' | 'over-quota'
-  constructor(who: 'full' | 'behind' | 'moving' | 'over-quota') {
-    super(who)
-    this.who = who
-  }
+/** What came of putting a runtime on a host, and what is reserved there now where something was taken. */
+export type Started = {
+  outcome: RuntimeRow | 'full' | 'behind' | 'moving' | 'over-quota' | undefined
+  reserved?: Pick<HostRow, 'reservedMemoryBytes' | 'reservedCpuMillis' | 'reservedSlots' | 'reservedGpus'> | undefined
+}
+
+type RawStart = Raw & {
+  outcome: 'started' | 'moved' | 'full' | 'behind' | 'moving' | 'over-quota'
+  host_memory_bytes: string | null
+  host_cpu_millis: number | null
+  host_slots: number | null
+  host_gpus: number | null
 }
 
 /**
  * Puts a runtime on a host in one transaction: a new generation, `starting`, the host's capacity reserved, and the
  * profile's home remembered.
  *
- * @returns the row; `'full'` when the host has no room, `'behind'` when others of the tenant wait for it, `'over-quota'` when the tenant has none, `'moving'` while the
- *   profile is copied to another host; undefined when the runtime was moved by somebody else.
+ * @returns as its outcome the row; `'full'` when the host has no room, is not live or not for it, `'behind'` when it is others' turn to
+ *   have it, `'over-quota'` when the tenant has none, `'moving'` while the profile is copied to another host, or has been;
+ *   undefined when the runtime was moved by somebody else.
  */
-export const startOn = async (
-  db: Db,
-  seen: RuntimeRow,
-  hostId: string,
-  leaseMs: number,
-): Promise<RuntimeRow | 'full' | 'behind' | 'moving' | 'over-quota' | undefined> => {
-  const staysReserved = seen.reserved && seen.hostId === hostId
-  if (seen.reserved && !staysReserved) throw new Error(`${seen.id} still holds capacity on ${seen.hostId}`)
-  try {
-    return await db.transaction(async tx => {
-      // The runtime's row first, then the tenant's, then the host's, everywhere: two orders would deadlock.
-      const row = await move(tx, seen, {
-        to: 'starting',
-        set: {
-          hostId,
-          generation: sql`${runtimes.generation} + 1`,
-          reserved: true,
-          counted: true,
-          error: null,
-          readyAt: null,
-          workUntil: inMs(leaseMs),
-        },
-        data: { host: hostId },
-      })
-      if (!row) return undefined
-      if (staysReserved) {
-        if (!seen.counted && !(await countRuntime(tx, seen))) throw new NoRoom('over-quota')
-      } else {
-        if (!(await takeQuota(tx, seen, needOf(seen)))) throw new NoRoom('over-quota')
-        if (!(await isFirstFor(tx, seen, hostId))) throw new NoRoom('behind')
-        if (!(await reserve(tx, hostId, needOf(seen)))) throw new NoRoom('full')
-      }
-      const { tenant, mode, owner, ownerHash } = row
-      // What is still to be removed there would be taken for this owner's profile.
-      const due = and(eq(volumeRemovals.hostId, hostId), eq(volumeRemovals.ownerHash, ownerHash))
-      if ((await tx.$count(volumeRemovals, due)) > 0) throw new NoRoom('full')
-      const [before] = await tx.select({ hostId: profiles.hostId }).from(profiles).where(ofOwnersProfile(row))
-      // A task goes wherever there is room: what it left on another host is nobody's.
-      if (before && before.hostId !== hostId)
-        await tx.insert(volumeRemovals).values({ id: `vr_${ulid()}`, hostId: before.hostId, tenant, ownerHash })
-      const [profile] = await tx
-        .insert(profiles)
-        .values({ id: `pf_${ulid()}`, tenant, mode, owner, ownerHash, hostId })
-        .onConflictDoUpdate({
-          target: [profiles.tenant, profiles.mode, profiles.owner],
-          set: { lastUsedAt: sql`now()`, hostId, movingTo: null, movingUntil: null },
-          setWhere: or(isNull(profiles.movingUntil), sql`${profiles.movingUntil} < now()`),
-        })
-        .returning({ id: profiles.id })
-      if (!profile) throw new NoRoom('moving')
-      return row
-    })
-  } catch (error) {
-    if (error instanceof NoRoom) return error.who
-    throw error
+export const tryStartOn = async (db: Db, seen: RuntimeRow, hostId: string, leaseMs: number): Promise<Started> => {
+  if (seen.reserved && seen.hostId !== hostId) throw new Error(`${seen.id} still holds capacity on ${seen.hostId}`)
+  if (!sourcesOf('starting').includes(seen.state)) return { outcome: undefined }
+  // What it does: functions/start.sql.
+  const [raw] = await db.executeKept<RawStart>(sql`
+    select outcome, ${ofStarted}, host_memory_bytes, host_cpu_millis, host_slots, host_gpus
+    from ${sql.identifier(functions.start.name)}(
+      ${seen.id}, ${seen.generation}, ${seen.state}, ${seen.reserved}, ${seen.counted}, ${seen.lineFor},
+      ${seen.lineSince?.toISOString() ?? null}, ${hostId}, ${leaseMs}, ${unreachableAfterSeconds}, ${`pf_${ulid()}`})`)
+  if (!raw || raw.outcome === 'moved') return { outcome: undefined }
+  if (raw.outcome !== 'started') return { outcome: raw.outcome }
+  db.notices.tell(runtimeChannel, seen.id)
+  return {
+    outcome: decodeRuntime(raw),
+    reserved:
+      raw.host_memory_bytes === null
+        ? undefined
+        : {
+            reservedMemoryBytes: Number(raw.host_memory_bytes),
+            reservedCpuMillis: raw.host_cpu_millis ?? 0,
+            reservedSlots: raw.host_slots ?? 0,
+            reservedGpus: raw.host_gpus ?? 0,
+          },
   }
 }
+
+/** As `tryStartOn`, of which it returns the outcome alone. */
+export const startOn = async (db: Db, seen: RuntimeRow, hostId: string, leaseMs: number): Promise<Started['outcome']> =>
+  (await tryStartOn(db, seen, hostId, leaseMs)).outcome
 
 /**
  * A host has refused a start before it made anything: the runtime gives up its room there, and is to be placed anew. Its
@@ -344,8 +322,14 @@ export const alsoRemoveVolume = async (db: Db, id: string): Promise<void> => {
 /**
  * The end: no container, no reservation, and where the volume went, no profile. No move when the volume was asked for
  * only after the host had been told to keep it.
+ *
+ * @param removedOn hosts that have let go of the volume; absent: the runtime's own
  */
-export const toDeleted = (db: Db, seen: RuntimeRow) =>
+export const toDeleted = (
+  db: Db,
+  seen: RuntimeRow,
+  removedOn: ReadonlySet<string> = new Set(seen.hostId === null ? [] : [seen.hostId]),
+) =>
   moveAndRelease(
     db,
     seen,
@@ -356,9 +340,8 @@ export const toDeleted = (db: Db, seen: RuntimeRow) =>
     },
     async (tx, row) => {
       if (!row.removeVolume) return
-      await tx
-        .delete(profiles)
-        .where(and(eq(profiles.tenant, row.tenant), eq(profiles.mode, row.mode), eq(profiles.owner, row.owner)))
+      const [profile] = await tx.delete(profiles).where(ofOwnersProfile(row)).returning()
+      if (profile) await dueRemovals(tx, profile, removedOn)
     },
   )
 
@@ -386,6 +369,9 @@ export const freeReservation = (db: Db, seen: RuntimeRow): Promise<boolean> =>
     return true
   })
 
+/** Nothing of it is on a host but its profile, once it holds nothing. */
+const atRestStates: RuntimeState[] = ['stopped', 'failed']
+
 /**
  * Ends what was on hosts that were removed: `lost`, or `deleted` where that was asked for, with nothing held any more. A
  * gateway that dies half-way leaves the rest to the next one that looks.
@@ -401,8 +387,19 @@ export const loseRuntimesOfRemoved = async (db: Db, limit = 1000): Promise<numbe
       and(
         isNotNull(hosts.removedAt),
         isNotDeleted,
-        // One that holds nothing there and waits for room will have another host.
-        or(notInArray(runtimes.state, ['lost', 'pending']), eq(runtimes.reserved, true)),
+        or(
+          eq(runtimes.reserved, true),
+          // One that holds nothing there and waits for room will have another host.
+          notInArray(runtimes.state, ['lost', 'pending', ...atRestStates]),
+          // What is at rest has lost nothing with the host, unless its profile was there too.
+          and(
+            inArray(runtimes.state, atRestStates),
+            sql`not exists (
+              select 1 from ${profiles} where ${profiles.tenant} = ${runtimes.tenant}
+                and ${profiles.mode} = ${runtimes.mode} and ${profiles.owner} = ${runtimes.owner}
+            )`,
+          ),
+        ),
       ),
     )
     .limit(limit)
@@ -520,6 +517,13 @@ export type RuntimeFilter = {
   labels?: Record<string, string> | undefined
 }
 
+/** Of a single state the index gives them in order; of a list of one it does not. */
+const isOneOf = (states: RuntimeState[] | undefined): SQL | undefined => {
+  const [only, ...others] = states ?? []
+  if (only !== undefined && others.length === 0) return eq(runtimes.state, only)
+  return states && inArray(runtimes.state, states)
+}
+
 /** A keyset page of a tenant's runtimes, newest first; deleted ones only when asked for by state. */
 export const listRuntimes = (
   db: Tx,
@@ -533,7 +537,9 @@ export const listRuntimes = (
     .where(
       and(
         eq(runtimes.tenant, tenant),
-        filter.state ? inArray(runtimes.state, filter.state) : isNotDeleted,
+        isOneOf(filter.state),
+        // Said also where it follows from the states: Postgres uses the index of live ones only then.
+        filter.state?.includes('deleted') ? undefined : isNotDeleted,
         filter.owner === undefined ? undefined : eq(runtimes.owner, filter.owner),
         filter.mode === undefined ? undefined : eq(runtimes.mode, filter.mode),
         filter.spec === undefined ? undefined : eq(runtimes.spec, filter.spec),

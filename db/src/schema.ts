@@ -43,6 +43,8 @@ export const tenants = pgTable(
     /** The minute whose creates are counted, and how many there were. */
     createMinute: at('create_minute'),
     createCount: integer('create_count').notNull().default(0),
+    /** When one of its line for room on the hosts was placed last: tenants take turns. Null: never yet. */
+    servedAt: at('served_at'),
     createdAt: at('created_at').notNull().defaultNow(),
   },
   t => [
@@ -149,7 +151,9 @@ export const runtimes = pgTable(
     uniqueIndex('runtimes_live_owner').on(t.tenant, t.mode, t.owner).where(sql`${t.state} <> 'deleted'`),
     // Names of containers come from the hash: a collision is refused here, never shared.
     uniqueIndex('runtimes_live_hash').on(t.ownerHash).where(sql`${t.state} <> 'deleted'`),
-    index('runtimes_tenant_id').on(t.tenant, t.id),
+    // Lists: of what there is, and by state.
+    index('runtimes_tenant_live').on(t.tenant, t.id).where(sql`${t.state} <> 'deleted'`),
+    index('runtimes_tenant_state').on(t.tenant, t.state, t.id),
     index('runtimes_hash').on(t.ownerHash, t.id),
     index('runtimes_host').on(t.hostId).where(sql`${t.state} <> 'deleted'`),
     index('runtimes_line').on(t.tenant, t.lineSince).where(sql`${t.lineSince} is not null`),
@@ -179,7 +183,11 @@ export const profiles = pgTable(
     movingTo: text('moving_to').references(() => hosts.id),
     movingUntil: at('moving_until'),
   },
-  t => [uniqueIndex('profiles_owner').on(t.tenant, t.mode, t.owner), index('profiles_host').on(t.hostId)],
+  t => [
+    uniqueIndex('profiles_owner').on(t.tenant, t.mode, t.owner),
+    index('profiles_host').on(t.hostId),
+    index('profiles_hash').on(t.ownerHash),
+  ],
 )
 
 /** Volumes that are no profile any more, on hosts that have yet to remove them. */

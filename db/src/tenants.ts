@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
 import type { Db, Tx } from './connect.ts'
 import type { Need } from './hosts.ts'
+import { roomChannel } from './notices.ts'
 import { type RuntimeRow, runtimes, type TenantRow, tenants } from './schema.ts'
 import { announceAccess } from './tokens.ts'
 
@@ -54,7 +55,7 @@ export const updateTenant = (
     if (!row) return row
     await announceAccess(tx, slug)
     // The cap may have been raised.
-    await announceRoom(tx, slug)
+    announceRoom(tx, slug)
     return row
   })
 
@@ -69,23 +70,15 @@ export const listTenants = (db: Tx, page: { limit: number; after?: string | unde
 
 const fits = (used: SQL, limit: SQL) => sql`(${limit} is null or ${used} <= ${limit})`
 
-/** NOTIFY channel: there may be room again for the tenant whose slug is the payload, or for all (`*`). A hint. */
-export const roomChannel = 'porthole_room'
-
 /** Tells who stands in line to look again; nobody is told when nobody does. */
-export const announceRoom = async (tx: Tx, slug?: string): Promise<void> => {
-  const ofTenant = slug === undefined ? sql`` : sql`and ${runtimes.tenant} = ${slug}`
-  await tx.execute(sql`select pg_notify(${roomChannel}, ${slug ?? '*'}) where exists (
-    select 1 from ${runtimes} where ${runtimes.lineSince} is not null and ${runtimes.lineUntil} > now() ${ofTenant}
-  )`)
-}
+export const announceRoom = (tx: Tx, slug?: string): void => tx.notices.tell(roomChannel, slug ?? '*')
 
 type InLine = Pick<RuntimeRow, 'id' | 'tenant' | 'lineSince' | 'lineFor'>
 
 /** Nobody waits for quota before this runtime: first in, first out, and who has just come is last. */
 const isFirst = ({ id, tenant, lineSince, lineFor }: InLine) => sql`not exists (
   select 1 from ${runtimes} other
-  where other.tenant = ${tenant} and other.id <> ${id} and other.line_for = 'quota' and other.line_until > now()
+  where other.line_since is not null and other.tenant = ${tenant} and other.id <> ${id} and other.line_for = 'quota' and other.line_until > now()
     and (other.line_since, other.id) < (coalesce(${(lineFor === 'quota' && lineSince?.toISOString()) || null}::timestamptz, 'infinity'), ${id})
 )`
 
@@ -93,11 +86,7 @@ const isFirst = ({ id, tenant, lineSince, lineFor }: InLine) => sql`not exists (
 export const countRuntime = async (tx: Tx, runtime: InLine): Promise<boolean> =>
   take(tx, runtime, { memoryBytes: 0, cpuMillis: 0 }, isFirst(runtime))
 
-/** Counts a running runtime and its `need` against its tenant, if the quota has room. One conditional update. */
-export const takeQuota = (tx: Tx, runtime: InLine, need: Need): Promise<boolean> =>
-  take(tx, runtime, need, isFirst(runtime))
-
-/** As `takeQuota`, for what runs already and was only given up for lost: nobody in line comes before it. */
+/** Counts `need` too, of what runs already and was only given up for lost: nobody in line comes before it. */
 export const takeQuotaAgain = (tx: Tx, runtime: InLine, need: Need): Promise<boolean> =>
   take(tx, runtime, need, undefined)
 
@@ -152,7 +141,7 @@ export const returnQuota = async (
       usedCpuMillis: sql`${tenants.usedCpuMillis} - ${cpuMillis}`,
     })
     .where(eq(tenants.slug, slug))
-  await announceRoom(tx, slug)
+  announceRoom(tx, slug)
 }
 
 /** What of a tenant's quota is in the way of `need`, each in a sentence's part; empty: nothing is. */
@@ -180,23 +169,3 @@ export const overQuota = (
 
 /** How a tenant stands with its creates of this minute. */
 export type Allowance = { limit: number; remaining: number; resetSeconds: number; isOver: boolean }
-
-/** Counts one create in the running minute. @returns undefined when the tenant has no limit. */
-export const countCreate = async (tx: Tx, slug: string): Promise<Allowance | undefined> => {
-  const minute = sql`date_trunc('minute', now())`
-  const [row] = await tx
-    .update(tenants)
-    .set({
-      createCount: sql`case when ${tenants.createMinute} = ${minute} then least(${tenants.createCount} + 1, ${tenants.createsPerMinute} + 1) else 1 end`,
-      createMinute: minute as SQL<Date>,
-    })
-    .where(and(eq(tenants.slug, slug), sql`${tenants.createsPerMinute} is not null`))
-    .returning({
-      limit: tenants.createsPerMinute,
-      count: tenants.createCount,
-      left: sql<number>`ceil(60 - extract(second from now()))::int`,
-    })
-  if (!row || row.limit === null) return undefined
-  const { limit, count, left } = row
-  return { limit, remaining: Math.max(0, limit - count), resetSeconds: Math.max(1, left), isOver: count > limit }
-}

@@ -1,17 +1,20 @@
 import type { Relay } from '@porthole/protocol/relay'
-import { ulid } from 'ulid'
 import type { Limits } from './config.ts'
 import { bodyBound, bodyDeadline, shallowJson } from './edge/bodies.ts'
 import { edgeRoutes } from './edge/http.ts'
 import { demandPlain } from './edge/plain-request.ts'
+import { createPortRoutes } from './edge/port-routes.ts'
 import { viewRoutes } from './edge/view.ts'
 import type { House } from './house.ts'
 import { toProblem } from './http-problem.ts'
 import { Problem } from './problem.ts'
+import { createRequestIds } from './request-ids.ts'
 import { auditRoutes, recordCalls } from './routes/audit.ts'
+import { connectionRoutes } from './routes/connections.ts'
 import { healthRoutes } from './routes/health.ts'
 import { heartbeatRoutes } from './routes/heartbeat.ts'
 import { hostRoutes } from './routes/hosts.ts'
+import { lateHeader } from './routes/late-header.ts'
 import { createRouter } from './routes/openapi.ts'
 import { pageRoutes } from './routes/pages.ts'
 import { runtimeRoutes } from './routes/runtimes.ts'
@@ -23,15 +26,16 @@ const maxBodyBytes = 1024 * 1024
 /** The whole public surface but the WebSockets. */
 export const createApp = (house: House, relay: Relay, limits: Pick<Limits, 'bodyMs'> = { bodyMs: 30_000 }) => {
   const app = createRouter()
+  const nextRequestId = createRequestIds(house.now)
 
   app.use(async (c, next) => {
-    const requestId = ulid()
+    const requestId = nextRequestId()
     c.set('requestId', requestId)
     const startedAt = house.now()
     await next()
     // A relayed answer has its own line, and its headers are the relay's.
     if (c.env?.outgoing?.headersSent) return
-    c.header('x-request-id', requestId)
+    lateHeader(c, 'x-request-id', requestId)
     if (c.req.path.startsWith('/v1/') && !c.req.path.endsWith('/heartbeat'))
       house.log.info(
         { requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms: house.now() - startedAt },
@@ -43,6 +47,8 @@ export const createApp = (house: House, relay: Relay, limits: Pick<Limits, 'body
     if (c.env?.incoming) demandPlain(c.env.incoming)
     await next()
   })
+  const ports = createPortRoutes(house, relay)
+  app.use(ports.onOwnHosts)
   app.use('/v1/*', bodyDeadline(limits.bodyMs), bodyBound(maxBodyBytes), shallowJson)
   app.use('/v1/*', async (c, next) => {
     // Nobody waits for a database that is known to be away: it is looked for once a second.
@@ -53,7 +59,7 @@ export const createApp = (house: House, relay: Relay, limits: Pick<Limits, 'body
   })
   app.use('/v1/*', async (c, next) => {
     await next()
-    c.header('cache-control', 'no-store')
+    lateHeader(c, 'cache-control', 'no-store')
   })
 
   app.onError((error, c) => {
@@ -78,12 +84,14 @@ export const createApp = (house: House, relay: Relay, limits: Pick<Limits, 'body
   app.route('/', healthRoutes(house))
   app.route('/', auditRoutes(house))
   app.route('/', runtimeRoutes(house))
+  app.route('/', connectionRoutes(house))
   app.route('/', hostRoutes(house))
   app.route('/', heartbeatRoutes(house))
   app.route('/', tokenRoutes(house))
   app.route('/', tenantRoutes(house))
   app.route('/', viewRoutes(house))
   app.route('/', edgeRoutes(house, relay))
+  app.route('/', ports.app)
   app.route('/', pageRoutes())
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { addJoinToken, addToken, connect, migrate, putTenant } from '@porthole/db'
+import { addJoinToken, addToken, connect, migrate, putTenant, readClock } from '@porthole/db'
 import { ulid } from 'ulid'
 import { type Config, ConfigError } from './config.ts'
 import { modes } from './identity/owner.ts'
@@ -38,7 +38,9 @@ export const bootstrap = async (config: Config, args: string[]): Promise<Credent
   const database = connect(config.databaseUrl, { max: 2 })
   try {
     await putTenant(database.db, { slug: slug.data, mode })
-    const issuer = await createIssuer(database.db, createSeal(config.secret), Date.now)
+    // By the database's clock, as gateways judge what is minted here.
+    const aheadMs = (await readClock(database.db)) - Date.now()
+    const issuer = await createIssuer(database.db, createSeal(config.secret), () => Date.now() + aheadMs)
     const mint = async (subject: string, allowed: readonly Scope[], forOwner?: string) => {
       const jti = ulid()
       const owner = forOwner ?? null

@@ -23,7 +23,14 @@ describe('parseConfig', () => {
       proxies: ['127.0.0.1', '::1'],
       headMs: 15_000,
       bodyMs: 30_000,
+      open: 8000,
+      openPerTenant: 6000,
+      openPerOwner: 500,
+      socketIdleMs: 7_200_000,
+      socketAgeMs: 86_400_000,
     })
+    const endless = parseConfig({ ...good, PORTHOLE_SOCKET_IDLE: '0', PORTHOLE_SOCKET_AGE: '0' }).limits
+    assert.deepEqual([endless.socketIdleMs, endless.socketAgeMs], [0, 0])
     assert.deepEqual(parseConfig({ ...good, PORTHOLE_PROXIES: '' }).limits.proxies, [])
     assert.deepEqual(parseConfig({ ...good, PORTHOLE_PROXIES: '10.0.0.7,fd00::1' }).limits.proxies, [
       '10.0.0.7',
@@ -54,6 +61,11 @@ describe('parseConfig', () => {
     'a proxy that is a name': { PORTHOLE_PROXIES: '10.0.0.7,proxy.internal' },
     'a head that may take for ever': { PORTHOLE_HEAD_TIMEOUT: '0' },
     'a body that may take for ever': { PORTHOLE_BODY_TIMEOUT: '0' },
+    'an owner who may open nothing': { PORTHOLE_MAX_OPEN_PER_OWNER: '0' },
+    'a tenant who may open nothing': { PORTHOLE_MAX_OPEN_PER_TENANT: '0' },
+    'a gateway that opens nothing': { PORTHOLE_MAX_OPEN: '0' },
+    'a silence that is no number': { PORTHOLE_SOCKET_IDLE: '2h' },
+    'an age that is no number': { PORTHOLE_SOCKET_AGE: 'a day' },
     'a log level that is none': { LOG_LEVEL: 'loud' },
     'a start timeout of nothing': { BROWSER_RUNTIME_START_TIMEOUT: '0' },
   }

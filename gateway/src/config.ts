@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { type PlacementPolicy, placementPolicies } from '@porthole/db'
 import { normalizeBaseUrl } from './identity/view-url.ts'
+import type { Spec } from './runtimes/specs.ts'
+import { parseSpecs } from './runtimes/specs-file.ts'
 
 /** How much one gateway takes on before it says no. Times are milliseconds. */
 export type Limits = {
@@ -14,6 +17,16 @@ export type Limits = {
   headMs: number
   /** From the head to the end of a body that the API reads: `PORTHOLE_BODY_TIMEOUT`, seconds. Then 408. */
   bodyMs: number
+  /** Edge sockets, and edge requests under way: `PORTHOLE_MAX_OPEN`. One more is a 503. */
+  open: number
+  /** The same of one tenant, so that it leaves room for others: `PORTHOLE_MAX_OPEN_PER_TENANT`. One more is a 429. */
+  openPerTenant: number
+  /** The same of one owner: `PORTHOLE_MAX_OPEN_PER_OWNER`. One more is a 429. */
+  openPerOwner: number
+  /** Silence both ways that ends a socket: `PORTHOLE_SOCKET_IDLE`, seconds. Pings are not silence. 0: none does. */
+  socketIdleMs: number
+  /** Age at which a socket or request ends in any case: `PORTHOLE_SOCKET_AGE`, seconds. 0: at none. */
+  socketAgeMs: number
 }
 
 export type Config = {
@@ -27,6 +40,10 @@ export type Config = {
   publicUrl: string | undefined
   /** Further origins whose pages may open sockets here. */
   allowedOrigins: readonly string[]
+  /** Domain whose every name leads here, so that named ports have origins of their own; undefined: they have none. */
+  portDomain: string | undefined
+  /** An operator's specs, besides the built-in ones. */
+  specs: readonly Spec[]
   /** Whether hosts may join with plain HTTP at an address that is not loopback. */
   allowPlainAgents: boolean
   /** How runtimes that ask for nothing else are placed. */
@@ -101,6 +118,29 @@ const address = (value: string): string => {
   return value
 }
 
+/** A domain, as it stands in host names. */
+const domainFrom = (env: Env): string | undefined => {
+  const domain = env.PORTHOLE_PORT_DOMAIN?.trim().toLowerCase()
+  if (!domain) return undefined
+  if (!/^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*$/.test(domain) || isIP(domain) !== 0)
+    throw new ConfigError(
+      'PORTHOLE_PORT_DOMAIN must be a domain like ports.example.com, of which *.ports.example.com leads here',
+    )
+  return domain
+}
+
+const specsFrom = (env: Env, readText: (path: string) => string): Spec[] => {
+  const path = env.PORTHOLE_SPECS?.trim()
+  if (!path) return []
+  try {
+    return parseSpecs(readText(path))
+  } catch (error) {
+    throw new ConfigError(
+      `PORTHOLE_SPECS names a file that can not be used: ${error instanceof Error ? error.message : error}`,
+    )
+  }
+}
+
 const limitsFrom = (env: Env): Limits => ({
   connections: integer(env, 'PORTHOLE_MAX_CONNECTIONS', 10_000, 1, 1_000_000),
   connectionsPerAddress: integer(env, 'PORTHOLE_MAX_CONNECTIONS_PER_ADDRESS', 2000, 1, 1_000_000),
@@ -108,6 +148,12 @@ const limitsFrom = (env: Env): Limits => ({
   proxies: list(env.PORTHOLE_PROXIES ?? '127.0.0.1, ::1').map(address),
   headMs: integer(env, 'PORTHOLE_HEAD_TIMEOUT', 15, 1, 300) * 1000,
   bodyMs: integer(env, 'PORTHOLE_BODY_TIMEOUT', 30, 1, 300) * 1000,
+  // Fewer than connections, so that who is one too many is told so rather than cut off.
+  open: integer(env, 'PORTHOLE_MAX_OPEN', 8000, 1, 1_000_000),
+  openPerTenant: integer(env, 'PORTHOLE_MAX_OPEN_PER_TENANT', 6000, 1, 1_000_000),
+  openPerOwner: integer(env, 'PORTHOLE_MAX_OPEN_PER_OWNER', 500, 1, 1_000_000),
+  socketIdleMs: integer(env, 'PORTHOLE_SOCKET_IDLE', 7200, 0, 2_000_000) * 1000,
+  socketAgeMs: integer(env, 'PORTHOLE_SOCKET_AGE', 86_400, 0, 2_000_000) * 1000,
 })
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
@@ -115,9 +161,10 @@ const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 /**
  * The gateway's settings, read once.
  *
+ * @param readText reads the file that holds specs
  * @throws ConfigError
  */
-export const parseConfig = (env: Env): Config => {
+export const parseConfig = (env: Env, readText = (path: string) => readFileSync(path, 'utf8')): Config => {
   const databaseUrl = url('DATABASE_URL', required(env, 'DATABASE_URL', 'give it postgres://user:password@host/db'), [
     'postgres:',
     'postgresql:',
@@ -140,6 +187,8 @@ export const parseConfig = (env: Env): Config => {
     port: integer(env, 'PORT', 4747, 0, 65_535),
     publicUrl: base || undefined,
     allowedOrigins: list(env.PORTHOLE_ALLOWED_ORIGINS ?? '').map(origin),
+    portDomain: domainFrom(env),
+    specs: specsFrom(env, readText),
     allowPlainAgents: flag(env, 'PORTHOLE_ALLOW_PLAIN_AGENTS'),
     placement: oneOf(env, 'PORTHOLE_PLACEMENT', placementPolicies),
     startTimeoutMs: integer(env, 'BROWSER_RUNTIME_START_TIMEOUT', 45, 1, 600) * 1000,

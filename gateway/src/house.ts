@@ -4,12 +4,16 @@ import type { Agents } from './agents/client.ts'
 import type { AgentConnections } from './agents/connections.ts'
 import type { Audit } from './audit.ts'
 import type { Calls } from './calls.ts'
+import type { HopTokens } from './edge/hop-tokens.ts'
 import type { OpenSockets } from './edge/open-sockets.ts'
+import type { PortHosts } from './edge/port-hosts.ts'
 import type { RouteTable } from './edge/route-table.ts'
+import type { ViewPasses } from './edge/tickets.ts'
 import { Problem } from './problem.ts'
 import type { Changes } from './runtimes/changes.ts'
 import type { Conductor } from './runtimes/conductor.ts'
 import type { Placement } from './runtimes/placement.ts'
+import type { Specs } from './runtimes/specs.ts'
 import type { Access } from './tokens/access.ts'
 import { type Caller, demand, type Scope } from './tokens/caller.ts'
 import type { Doorman } from './tokens/doorman.ts'
@@ -22,6 +26,8 @@ export type House = {
   issuer: Issuer
   access: Access
   doorman: Doorman
+  passes: ViewPasses
+  hops: HopTokens
   sockets: OpenSockets
   routes: RouteTable
   audit: Audit
@@ -31,14 +37,18 @@ export type House = {
   changes: Changes
   conductor: Conductor
   placement: Placement
+  specs: Specs
   connections: AgentConnections
   /** Whether a host may join with plain HTTP at an address that is not loopback. */
   allowPlainAgents: boolean
   log: Logger
   /** Milliseconds since the epoch. */
   now(): number
+  /** Milliseconds edge traffic waits for a runtime that is starting, or is started by it. */
+  wakeMs: number
   /** The public URL, without a trailing slash. */
   base: string
+  portHosts: PortHosts
   /** Origins whose pages may open sockets here; the public URL's is one. */
   origins: ReadonlySet<string>
 }

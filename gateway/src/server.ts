@@ -1,7 +1,7 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { connect, findHost, migrate } from '@porthole/db'
+import { connect, findHost, listRuntimeStates, migrate, readClock } from '@porthole/db'
 import { createRelay, relayServerOptions } from '@porthole/protocol/relay'
 import type { Logger } from 'pino'
 import { createAgents } from './agents/client.ts'
@@ -11,9 +11,13 @@ import { createAudit } from './audit.ts'
 import { createCalls } from './calls.ts'
 import { type Config, ConfigError } from './config.ts'
 import { limitConnections } from './edge/connection-limits.ts'
+import { createHopTokens } from './edge/hop-tokens.ts'
 import { createOpenSockets } from './edge/open-sockets.ts'
 import { boundPipelines } from './edge/pipelines.ts'
+import { isRelayed } from './edge/port-access.ts'
+import { createPortHosts } from './edge/port-hosts.ts'
 import { createRouteTable } from './edge/route-table.ts'
+import { createViewPasses } from './edge/tickets.ts'
 import { createUpgradeHandler } from './edge/upgrades.ts'
 import { watchDrains } from './hosts/drain.ts'
 import { watchLoss } from './hosts/loss.ts'
@@ -24,9 +28,10 @@ import { createConductor } from './runtimes/conductor.ts'
 import { createDriver, leaseMs } from './runtimes/driver.ts'
 import { createPlacement } from './runtimes/placement.ts'
 import { openRoom } from './runtimes/room.ts'
-import { findSpec } from './runtimes/specs.ts'
+import { createSpecs } from './runtimes/specs.ts'
 import { startUpkeep } from './runtimes/upkeep.ts'
 import { watchAccess } from './tokens/access.ts'
+import { followClock } from './tokens/clock.ts'
 import { createDoorman } from './tokens/doorman.ts'
 import { createExternalIssuers } from './tokens/external.ts'
 import { createIssuer } from './tokens/issuer.ts'
@@ -54,10 +59,15 @@ const listen = (server: http.Server, host: string, port: number) =>
  *
  * @throws ConfigError for a port in use; SealError for another PORTHOLE_SECRET; whatever Postgres says.
  */
-export const serve = async (config: Config, log: Logger, now: () => number = Date.now): Promise<Gateway> => {
+export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   await migrate(config.databaseUrl)
   const database = connect(config.databaseUrl, { max: 20 })
   const { db } = database
+  // Of its own, so that a crowd before the other connections neither is taken for a database that is away, nor keeps
+  // anybody from being let in or shut out, nor makes its time vague.
+  const lookout = connect(config.databaseUrl, { max: 2 })
+  const clock = await followClock(() => readClock(lookout.db), log)
+  const { now } = clock
   const seal = createSeal(config.secret)
   const issuer = await createIssuer(db, seal, now)
 
@@ -77,26 +87,33 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
   const connections = createAgentConnections()
   const agents = createAgents(issuer, connections)
   const changes = await listenForChanges(database)
-  // Of its own, so that a crowd before the other connections neither is taken for a database that is away, nor keeps
-  // anybody from being let in or shut out.
-  const lookout = connect(config.databaseUrl, { max: 2 })
   const access = await watchAccess({ db: lookout.db, listen: database.listen }, log, now)
   const externals = createExternalIssuers(db, now)
   const doorman = createDoorman({ issuer, externals, access, now })
+  const passes = createViewPasses(issuer, now)
+  const hops = createHopTokens(issuer, now)
   const audit = createAudit(db, log)
-  const sockets = createOpenSockets(db, doorman.isWelcome, log)
+  const sockets = createOpenSockets({
+    statesOf: ids => listRuntimeStates(db, ids),
+    isWelcome: doorman.isWelcome,
+    limits: config.limits,
+    ...{ log, now },
+  })
   access.onChange(() => {
     externals.forget()
     doorman.forget()
+    passes.forget()
+    hops.forget()
     sockets.checkRights()
   })
   changes.onMove(sockets.checkRuntime)
   const routes = createRouteTable({ db, lookout: lookout.db, changes, log })
   const room = await openRoom({ database, leaseMs, carryOut: row => driver.take(row) })
+  const specs = createSpecs(config.specs)
   const placement = createPlacement({
     db,
     policy: config.placement,
-    imageOf: spec => findSpec(spec).recipe.image,
+    imageOf: spec => specs.find(spec).recipe.image,
   })
   const driver = createDriver({
     db,
@@ -104,7 +121,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     placement,
     room,
     log,
-    commandFor: row => startCommandOf(row, { base, seal, deadlineMs: config.startTimeoutMs }),
+    commandFor: row => startCommandOf(row, { base, specs, seal, deadlineMs: config.startTimeoutMs }),
   })
   const conductor = createConductor({ db, agents, changes, driver, placement, room, hostOf: id => findHost(db, id) })
   const relay = createRelay()
@@ -113,6 +130,8 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     issuer,
     access,
     doorman,
+    passes,
+    hops,
     sockets,
     routes,
     audit,
@@ -122,11 +141,14 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
     changes,
     conductor,
     placement,
+    specs,
     connections,
     allowPlainAgents: config.allowPlainAgents,
     log,
     now,
+    wakeMs: config.startTimeoutMs,
     base,
+    portHosts: createPortHosts(base, config.portDomain),
     origins: new Set([new URL(base).origin, ...config.allowedOrigins]),
   }
   const losses = watchLoss(db, log)
@@ -136,8 +158,8 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
   const app = createApp(house, relay, config.limits)
   const pipelines = boundPipelines()
   server.on('request', pipelines.requests(getRequestListener(app.fetch, { autoCleanupIncoming: false })))
-  server.on('upgrade', pipelines.upgrades(createUpgradeHandler(house, relay)))
-  relay.deferContinue(server, req => req.url?.startsWith('/rpc/') ?? false)
+  server.on('upgrade', pipelines.upgrades(createUpgradeHandler(house, relay, config.limits)))
+  relay.deferContinue(server, req => isRelayed(house.portHosts, req))
   log.info({ url, base }, 'gateway ready')
 
   return {
@@ -154,7 +176,7 @@ export const serve = async (config: Config, log: Logger, now: () => number = Dat
       sockets.close()
       await routes.close()
       await audit.close(2000)
-      await Promise.allSettled([changes.close(), access.close(), room.close()])
+      await Promise.allSettled([changes.close(), access.close(), room.close(), clock.close()])
       await connections.close()
       await Promise.all([database.close(2), lookout.close(2)])
     },

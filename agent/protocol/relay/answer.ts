@@ -1,9 +1,12 @@
 import type http from 'node:http'
 import { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { type RelayErrorCode, relayErrors } from './errors.ts'
+import { type RelayErrorCode, RelayFault, relayErrors } from './errors.ts'
 import { answerHeaders, trailerHeaders } from './headers.ts'
 import type { RelayProblem, RelayTarget } from './types.ts'
+
+/** Informational answers to one request. They are not held back for a slow client, so there must be an end to them. */
+const maxInformed = 32
 
 /** What the client is told: the upstream's answer as it comes, or a problem of the relay's own. */
 export class Answer {
@@ -15,6 +18,7 @@ export class Answer {
   readonly #res: http.ServerResponse
   readonly #target: RelayTarget
   #hasLength = false
+  #informed = 0
   /** Something else was sent in place of the upstream's answer, which only has to run out. */
   #isReplaced = false
 
@@ -25,8 +29,10 @@ export class Answer {
     res.on('error', () => {})
   }
 
-  /** 102, 103 and the like. HTTP/1.0 has no such answers. */
+  /** 102, 103 and the like. HTTP/1.0 has no such answers. @throws RelayFault `upstream-malformed` for one too many */
   inform(status: number, rawHeaders: readonly string[]): void {
+    this.#informed += 1
+    if (this.#informed > maxInformed) throw new RelayFault('upstream-malformed')
     if (this.#res.headersSent || this.#res.destroyed || this.#res.req.httpVersion === '1.0') return
     if (status <= 101) return
     try {

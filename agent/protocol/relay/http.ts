@@ -96,7 +96,11 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Exchange {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _: unknown, message?: string): void {
     const raw = latin1(controller.rawHeaders)
     if (status < 200) {
-      this.#answer.inform(status, raw)
+      try {
+        this.#answer.inform(status, raw)
+      } catch (error) {
+        controller.abort(error instanceof Error ? error : new RelayFault('upstream-malformed'))
+      }
       return
     }
     this.#endsWithConnection = !raw.some((name, i) => i % 2 === 0 && /^(content-length|transfer-encoding)$/i.test(name))

@@ -1,4 +1,6 @@
+import { endlessCases } from './endless-cases.ts'
 import { faultCases } from './fault-cases.ts'
+import { handshakeCases } from './handshake-cases.ts'
 import { httpCases } from './http-cases.ts'
 import { tlsCases } from './tls-cases.ts'
 import { upgradeCases } from './upgrade-cases.ts'
@@ -10,7 +12,9 @@ export function relayCases(hops: number): void {
   httpCases(hops)
   uploadCases(hops)
   faultCases(hops)
+  endlessCases(hops)
   upgradeCases(hops)
+  handshakeCases(hops)
   webSocketCases(hops)
   tlsCases(hops)
 }

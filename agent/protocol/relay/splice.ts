@@ -1,9 +1,7 @@
 import type { Socket } from 'node:net'
 import { reset } from './answer.ts'
 import type { RelayErrorCode } from './errors.ts'
-
-/** Milliseconds of silence after one side's FIN until the other side's is no longer waited for. */
-const halfOpenMs = 60_000
+import type { Silence } from './silence.ts'
 
 export interface Splice {
   /** Resolves when both sockets are closed: with the reason, where it was not by both sides' FIN. */
@@ -11,8 +9,15 @@ export interface Splice {
   stop(code: RelayErrorCode): void
 }
 
-/** Carries bytes both ways between two connected sockets until both are closed. `idleMs`: silence that ends it; 0: none. */
-export function splice(client: Socket, upstream: Socket, idleMs: number): Splice {
+/** Milliseconds of silence that end a splice; 0: none. */
+export interface Patience {
+  idleMs: number
+  /** After one side's FIN, while the other side's is waited for. */
+  halfOpenMs: number
+}
+
+/** Carries bytes both ways between two connected sockets until both are closed. */
+export function splice(client: Socket, upstream: Socket, patience: Patience, silence: Silence): Splice {
   let code: RelayErrorCode | undefined
   const { promise: ended, resolve } = Promise.withResolvers<RelayErrorCode | undefined>()
 
@@ -21,6 +26,14 @@ export function splice(client: Socket, upstream: Socket, idleMs: number): Splice
     client.destroy()
     reset(upstream)
   }
+  let fins = 0
+  const watched = {
+    patienceMs: patience.idleMs,
+    // Every byte passes the client's socket, so its silence is the silence of both directions. A FIN breaks it too.
+    passed: () => client.bytesRead + client.bytesWritten + fins,
+    over: () => stop('idle-timeout'),
+  }
+  const forget = silence.watch(watched)
   const closing = (closed: Socket, other: Socket, reason: RelayErrorCode) => {
     closed.once('close', () => {
       const wasClean = closed.readableEnded && closed.writableFinished
@@ -28,16 +41,18 @@ export function splice(client: Socket, upstream: Socket, idleMs: number): Splice
         code ??= reason
         reset(other)
       }
-      if (other.closed) resolve(code)
+      if (!other.closed) return
+      forget()
+      resolve(code)
     })
   }
   closing(client, upstream, 'client-gone')
   closing(upstream, client, 'upstream-failed')
 
-  // Every byte passes the client's socket, so its clock of silence is the clock of both directions.
-  client.setTimeout(idleMs, () => stop('idle-timeout'))
   const onEnd = () => {
-    if (idleMs === 0 || idleMs > halfOpenMs) client.setTimeout(halfOpenMs)
+    fins += 1
+    const { idleMs, halfOpenMs } = patience
+    watched.patienceMs = idleMs > 0 && halfOpenMs > 0 ? Math.min(idleMs, halfOpenMs) : idleMs || halfOpenMs
   }
   onceEnded(client, onEnd)
   onceEnded(upstream, onEnd)

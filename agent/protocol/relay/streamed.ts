@@ -93,7 +93,12 @@ export class StreamedExchange implements Exchange {
       this.#res.writeContinue()
     })
     request.on('information', info => {
-      if (info.statusCode !== 100) this.#answer.inform(info.statusCode, info.rawHeaders)
+      if (info.statusCode === 100) return
+      try {
+        this.#answer.inform(info.statusCode, info.rawHeaders)
+      } catch (error) {
+        request.destroy(error instanceof Error ? error : undefined)
+      }
     })
     request.on('response', upstream => {
       // Whether a client without leave sends the body all the same is not known, so nothing can follow on the connection.

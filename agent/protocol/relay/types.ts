@@ -45,6 +45,8 @@ export interface RelayTarget {
   answerTimeoutMs?: number
   /** Silence within an answer's body, or on both directions of a spliced socket, that ends it. Default 0: none. */
   idleTimeoutMs?: number
+  /** Silence on a spliced socket after one side's FIN, until the other side's is no longer waited for. Default 60 000. 0: none. */
+  halfOpenTimeoutMs?: number
   /** Silence of a client within a body that the upstream would read on, then 504. Default: `idleTimeoutMs`. 0: none. */
   uploadIdleTimeoutMs?: number
   /** Aborted: sockets are closed at once, and a request without an answer yet is a 503. For revocation, stop, move. */

@@ -8,11 +8,13 @@ import { codeOf, type RelayErrorCode, RelayFault } from './errors.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
 import { responseOn } from './refuse.ts'
 import { hasBody } from './request-body.ts'
+import type { Silence } from './silence.ts'
 import { asSocket } from './socket.ts'
 import { type Splice, splice } from './splice.ts'
 import type { RelayResult, RelayTarget } from './types.ts'
 
 const defaultAnswerTimeoutMs = 15_000
+const defaultHalfOpenTimeoutMs = 60_000
 
 /** Whether this is an upgrade that may be relayed: to WebSocket (RFC 6455 section 4.1), and with nothing hidden in a body. */
 export const isWebSocketUpgrade = (req: http.IncomingMessage): boolean =>
@@ -30,6 +32,7 @@ export class UpgradeExchange {
   readonly #connect: Connect
   readonly #head: Buffer
   readonly #req: http.IncomingMessage
+  readonly #silence: Silence
   readonly #target: RelayTarget
   readonly #over = Promise.withResolvers<RelayResult>()
   #answer: { out: Answer; res: http.ServerResponse } | undefined
@@ -37,8 +40,15 @@ export class UpgradeExchange {
   #giveUp: ((reason: RelayFault) => void) | undefined
   #splice: Splice | undefined
 
-  constructor(connect: Connect, req: http.IncomingMessage, socket: Duplex, head: Buffer, target: RelayTarget) {
+  constructor(
+    { connect, silence }: { connect: Connect; silence: Silence },
+    req: http.IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    target: RelayTarget,
+  ) {
     this.#connect = connect
+    this.#silence = silence
     this.#client = asSocket(socket)
     this.#head = head
     this.#req = req
@@ -106,7 +116,8 @@ export class UpgradeExchange {
     if (upstreamHead.length > 0) client.write(upstreamHead)
     client.uncork()
     if (this.#head.length > 0) upstream.write(this.#head)
-    this.#splice = splice(client, upstream, this.#target.idleTimeoutMs ?? 0)
+    const { idleTimeoutMs: idleMs = 0, halfOpenTimeoutMs: halfOpenMs = defaultHalfOpenTimeoutMs } = this.#target
+    this.#splice = splice(client, upstream, { idleMs, halfOpenMs }, this.#silence)
     this.#splice.ended.then(code => {
       const bytesIn = client.bytesRead - base.in
       const bytesOut = client.bytesWritten - base.out

@@ -32,7 +32,7 @@ export const networkListAnswer = z.array(
   }),
 )
 
-export const waitAnswer = z.object({ StatusCode: z.number() })
+export const waitAnswer = z.object({ StatusCode: z.number(), Error: z.object({ Message: z.string() }).nullish() })
 
 const listEntry = z.object({
   Id: z.string(),
@@ -138,8 +138,9 @@ export const toCreateOptions = (request: ContainerRequest): Docker.ContainerCrea
     // Equal to Memory: no swap on top of it, so that a reservation is what it says.
     MemorySwap: request.memoryBytes,
     NanoCpus: Math.round(request.cpus * 1e9),
-    // As `docker run --gpus N` asks for them; the engine needs the vendor's container toolkit.
-    ...(request.gpus ? { DeviceRequests: [{ Count: request.gpus, Capabilities: [['gpu']] }] } : {}),
+    // As `docker run --gpus device=0,1`: by name, as a number of them would give everybody the first ones. The engine needs
+    // the vendor's container toolkit.
+    ...(request.gpus?.length ? { DeviceRequests: [{ DeviceIDs: [...request.gpus], Capabilities: [['gpu']] }] } : {}),
     PidsLimit: request.pids,
     CapDrop: ['ALL'],
     SecurityOpt: [

@@ -40,6 +40,22 @@ test('agents that make a network at the same moment end up with one', async () =
   assert.equal((await docker.listNetworks({ filters: { name: [twin] } })).length, 1)
 })
 
+test('GPUs are taken by the engine as it takes those of docker run', async () => {
+  const name = `${network}-gpus`
+  const id = await engine.create({
+    ...{ name, image, env: {}, labels: {}, network: 'none', volumes: [], tmpfs: {}, readOnlyRoot: true },
+    ...{ shmBytes: 2 ** 20, memoryBytes: 2 ** 27, cpus: 0.1, pids: 8, seccomp: 'default', publish: [], gpus: ['1'] },
+  })
+  try {
+    // Never started: this machine may have none.
+    const { HostConfig } = await docker.getContainer(id).inspect()
+    const [asked, more] = HostConfig.DeviceRequests ?? []
+    assert.deepEqual([asked?.DeviceIDs, asked?.Count, asked?.Capabilities, more], [['1'], 0, [['gpu']], undefined])
+  } finally {
+    await engine.remove(id)
+  }
+})
+
 after(async () => {
   for (const name of [network, open, twin]) await docker.getNetwork(name).remove()
 })

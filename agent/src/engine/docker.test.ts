@@ -8,6 +8,8 @@ import { containerLabels, ofHost } from '../labels.ts'
 import { createRuntimes } from '../runtimes.ts'
 import { defaults, hostId, ownerHash, runtime, silent, startCommand } from '../testing/orders.ts'
 import { dockerEngine } from './docker.ts'
+import { toCreateOptions } from './docker-shapes.ts'
+import { EngineRefused } from './errors.ts'
 
 const labels = containerLabels(hostId, runtime, startCommand())
 
@@ -24,6 +26,52 @@ const daemon = async (t: TestContext, answers: Record<string, unknown>) => {
   t.after(() => server.close().closeAllConnections())
   return dockerEngine({ host: '127.0.0.1', port: (server.address() as AddressInfo).port })
 }
+
+/** A daemon whose removal of the container `a1` is under way: `done` ends that, and the waits for it. */
+const removingDaemon = async (t: TestContext, outcome: { StatusCode: number; Error?: { Message: string } }) => {
+  const waits: (() => void)[] = []
+  const asked = Promise.withResolvers<URL>()
+  const server = http.createServer((req, res) => {
+    const url = new URL(req.url ?? '', 'http://daemon')
+    const say = (status: number, answer: object) => {
+      res.writeHead(status, { 'content-type': 'application/json' })
+      res.end(JSON.stringify(answer))
+    }
+    if (req.method === 'DELETE') return say(409, { message: 'removal of container a1 is already in progress' })
+    waits.push(() => say(200, outcome))
+    return asked.resolve(url)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close().closeAllConnections())
+  const engine = dockerEngine({ host: '127.0.0.1', port: (server.address() as AddressInfo).port })
+  return { engine, asked: asked.promise, done: () => waits.forEach(end => void end()) }
+}
+
+test('a container that somebody else removes is gone when that is done, not before', async t => {
+  const { engine, asked, done } = await removingDaemon(t, { StatusCode: 137 })
+  let isGone = false
+  const removing = engine.remove('a1').then(() => {
+    isGone = true
+  })
+  const url = await asked
+  assert.match(url.pathname, /\/containers\/a1\/wait$/)
+  assert.equal(url.searchParams.get('condition'), 'removed')
+  assert.equal(isGone, false)
+  done()
+  await removing
+})
+
+test('a container whose removal by somebody else fails is not taken for gone', async t => {
+  const { engine, asked, done } = await removingDaemon(t, { StatusCode: -1, Error: { Message: 'device busy' } })
+  const removing = engine.remove('a1')
+  await asked
+  done()
+  await assert.rejects(
+    removing,
+    (error: unknown) => error instanceof EngineRefused && /device busy/.test(error.message),
+  )
+})
 
 const running = {
   Id: 'a1',
@@ -79,4 +127,15 @@ test('a host tells of its runtimes although some of its containers have no name'
   const ended = { id: runtime, generation: 1, ownerHash, state: 'exited' }
   assert.deepEqual(await runtimes.list(), [ended, ended])
   assert.deepEqual(await runtimes.inspect(runtime, { probe: true }), { ...ended, healthy: false })
+})
+
+test('GPUs are asked for by name, as docker run does, and not at all by who needs none', () => {
+  const request = {
+    ...{ name: 'n', image: 'i', env: {}, labels: {}, network: 'none', volumes: [], tmpfs: {}, readOnlyRoot: true },
+    ...{ shmBytes: 1, memoryBytes: 1, cpus: 1, pids: 1, seccomp: 'default' as const, publish: [] },
+  }
+  const devices = (gpus: string[]) => toCreateOptions({ ...request, gpus }).HostConfig?.DeviceRequests
+  assert.deepEqual(devices(['0', '3']), [{ DeviceIDs: ['0', '3'], Capabilities: [['gpu']] }])
+  assert.equal(devices([]), undefined)
+  assert.equal(toCreateOptions(request).HostConfig?.DeviceRequests, undefined)
 })

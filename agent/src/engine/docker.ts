@@ -17,7 +17,7 @@ import {
   waitAnswer,
 } from './docker-shapes.ts'
 import type { ContainerChange, Engine } from './engine.ts'
-import { EngineRefused, EngineUnavailable, isAbsent, isEngineError } from './errors.ts'
+import { EngineRefused, EngineUnavailable, isAbsent, isConflict, isEngineError } from './errors.ts'
 import { demultiplex } from './log-stream.ts'
 import { createNetworks } from './networks.ts'
 
@@ -59,6 +59,14 @@ export const dockerEngine = (address: EngineAddress): Engine => {
       throw error
     }
   }
+  /** Once somebody else's removal of it is done. @throws EngineRefused when that has failed */
+  const untilRemoved = (id: string) =>
+    call(`wait for the removal of container ${id}`, writeMs, async abortSignal => {
+      const { Error: failed } = waitAnswer.parse(
+        await docker.getContainer(id).wait({ condition: 'removed', abortSignal }),
+      )
+      if (failed) throw new EngineRefused(500, `container ${id} was not removed: ${failed.Message}`)
+    })
   const { ensureNetwork, findNetworks } = createNetworks(docker, call)
   const inspectVolume = (name: string) =>
     orAbsent(
@@ -165,11 +173,15 @@ export const dockerEngine = (address: EngineAddress): Engine => {
     },
 
     remove: async id => {
-      await orAbsent(
-        call(`remove container ${id}`, writeMs, abortSignal =>
+      try {
+        await call(`remove container ${id}`, writeMs, abortSignal =>
           docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
-        ),
-      )
+        )
+      } catch (error) {
+        if (isAbsent(error)) return
+        if (!isOnItsWay(error)) throw error
+        await orAbsent(untilRemoved(id))
+      }
     },
 
     pause: async id => {
@@ -251,6 +263,10 @@ const engineError = (what: string, cause: unknown): EngineRefused | EngineUnavai
     cause,
   })
 }
+
+/** Docker's words for a second removal of one container; no status of its own tells it from other conflicts. */
+const isOnItsWay = (error: unknown): boolean =>
+  isConflict(error) && error instanceof Error && /removal of container \S+ is already in progress/.test(error.message)
 
 const followEvents = async (
   stream: NodeJS.ReadableStream,

@@ -212,6 +212,41 @@ export const engineCases = (make: () => Promise<EngineBench>): void => {
     },
   )
 
+  engineTest('removals of one container at once all succeed, and it is gone after each', async bench => {
+    const { engine } = bench
+    const id = await made(bench, 'removed-often')
+    await engine.start(id)
+    await Promise.all(
+      Array.from({ length: 6 }, async () => {
+        await engine.remove(id)
+        assert.equal(await engine.inspect(id), undefined)
+      }),
+    )
+  })
+
+  engineTest('an archive that breaks off ends its write, and soon', async bench => {
+    const { engine } = bench
+    const volume = `porthole-test-broken-${run}`
+    try {
+      await engine.ensureVolume(volume, label)
+      const id = await made(bench, 'breaks-off', { volumes: [{ name: volume, path: '/volume' }] })
+      const pack = tar.pack()
+      pack.entry({ name: 'volume/file' }, 'x'.repeat(10_000))
+      pack.finalize()
+      const archive = new Readable({ read() {} })
+      // Its header promises more than comes.
+      archive.push(Buffer.concat(await Readable.from(pack).toArray()).subarray(0, 1000))
+      const writing = engine.writeArchive(id, '/', archive)
+      setImmediate(() => archive.destroy(new Error('the other end is gone')))
+      const startedAt = performance.now()
+      await assert.rejects(writing)
+      assert(performance.now() - startedAt < 5000)
+    } finally {
+      for (const { id } of await engine.list(label)) await engine.remove(id)
+      await engine.removeVolume(volume)
+    }
+  })
+
   engineTest('a volume keeps its first labels and is removed once unused', async bench => {
     const { engine } = bench
     const volume = `porthole-test-volume-${run}`

@@ -123,8 +123,8 @@ export type ContainerRequest = {
   shmBytes: number
   memoryBytes: number
   cpus: number
-  /** GPUs that are its own; 0: it sees none. */
-  gpus?: number
+  /** The GPUs that it sees, by the engine's names for them; absent: none. */
+  gpus?: readonly string[]
   pids: number
   /** Docker's own default profile, or the JSON text of another. */
   seccomp: 'default' | { profile: string }

@@ -1,6 +1,6 @@
 import type { Phase } from './state.js'
 
-export type Answer = { status: number; state?: string | null | undefined }
+export type Answer = { status: number; state?: string | null | undefined; why?: string | null | undefined }
 export type Session = { close: () => void; nudge: () => void; heardAt: () => number }
 export type Told = { connected: () => void; closed: () => void }
 export type Clock = {
@@ -11,8 +11,9 @@ export type Clock = {
 export type Needs = {
   open: (told: Told) => Session
   probe: () => Promise<Answer>
+  restart: () => Promise<Answer>
   visible: () => boolean
-  show: (phase: Phase) => void
+  show: (phase: Phase, why?: string | null) => void
   clock?: Clock
 }
 export function createConnection(needs: Needs): {

@@ -4,7 +4,7 @@ import { backoffMs, verdictOf } from './state.js'
  * One live view's connection: opened at once, watched, and opened again when it is lost, for as long as somebody looks.
  *
  * @typedef {import('./state.js').Phase} Phase
- * @typedef {{ status: number, state?: string | null | undefined }} Answer
+ * @typedef {{ status: number, state?: string | null | undefined, why?: string | null | undefined }} Answer
  * @typedef {object} Session
  * @property {() => void} close
  * @property {() => void} nudge asks the far side for a byte, to learn whether it is still there
@@ -17,8 +17,9 @@ import { backoffMs, verdictOf } from './state.js'
  * @typedef {object} Needs
  * @property {(told: Told) => Session} open may throw, which counts as closed
  * @property {() => Promise<Answer>} probe the gateway's answer for the page itself; never rejects
+ * @property {() => Promise<Answer>} restart starts one that does not run by itself when somebody connects; never rejects
  * @property {() => boolean} visible
- * @property {(phase: Phase) => void} show
+ * @property {(phase: Phase, why?: string | null) => void} show `why`: the gateway's code, where it has not started
  * @property {Clock} [clock]
  */
 
@@ -42,7 +43,7 @@ const realClock = {
 }
 
 /** @param {Needs} needs */
-export function createConnection({ open, probe, visible, show, clock = realClock }) {
+export function createConnection({ open, probe, restart, visible, show, clock = realClock }) {
   /** @type {Phase} */
   let phase = 'connecting'
   /** @type {Session | undefined} */
@@ -58,17 +59,18 @@ export function createConnection({ open, probe, visible, show, clock = realClock
   let nudgedAt
   let everConnected = false
 
-  /** @param {Phase} next */
-  const move = next => {
+  /** @param {Phase} next @param {string | null} [why] */
+  const move = (next, why) => {
     phase = next
-    show(next)
+    show(next, why)
   }
   /** @type {(ms: number, then: () => void) => void} */
   const later = (ms, then) => {
     clock.clear(timer)
     timer = clock.set(then, ms)
   }
-  const isResting = () => phase === 'stopped' || phase === 'paused'
+  const isDown = () => phase === 'failed' || phase === 'lost'
+  const isResting = () => phase === 'stopped' || phase === 'paused' || isDown()
   const isOver = () => phase === 'gone' || phase === 'expired'
 
   function connect() {
@@ -116,8 +118,9 @@ export function createConnection({ open, probe, visible, show, clock = realClock
     const verdict = verdictOf(answer)
     // A resting browser is only taken for awake on the gateway's word: a lost packet must not start it.
     if (isResting() && (answer.status === 0 || verdict === 'waiting')) return later(restingMs, look)
-    if (verdict === 'stopped' || verdict === 'paused') {
-      move(verdict)
+    if (verdict === 'stopped' || verdict === 'paused' || verdict === 'failed' || verdict === 'lost') {
+      // What was said of a start in vain stays, until something else is to be said.
+      if (verdict !== phase) move(verdict, answer.why)
       return later(restingMs, look)
     }
     if (verdict === 'gone' || verdict === 'expired') return move(verdict)
@@ -129,6 +132,21 @@ export function createConnection({ open, probe, visible, show, clock = realClock
     later(verdict === 'waiting' ? Math.max(wait, longestGatewayWaitMs) : wait, () => {
       if (visible()) connect() // otherwise wake() does, when somebody looks again
     })
+  }
+
+  /** A runtime that failed is not woken by who connects: it would fail again and again for a page that is left open. */
+  async function startAgain() {
+    clock.clear(timer)
+    const mine = ++turn
+    const { status, why } = await restart()
+    if (mine !== turn) return
+    if (status >= 200 && status < 300) return connect()
+    const answer = await probe()
+    if (mine !== turn) return
+    const verdict = verdictOf(answer)
+    if (verdict !== 'failed' && verdict !== 'lost') return connect()
+    move(verdict, why)
+    later(restingMs, look)
   }
 
   function look() {
@@ -160,8 +178,10 @@ export function createConnection({ open, probe, visible, show, clock = realClock
     resume() {
       attempt = 0
       everConnected = false
+      const wasDown = isDown()
       move('connecting')
-      connect()
+      if (wasDown) void startAgain()
+      else connect()
     },
     /**
      * The page is looked at again, or the machine is back on the network.

@@ -8,7 +8,15 @@ function stage() {
   const sockets: { told: Told; closed: boolean; nudges: number; heardAt: number }[] = []
   const timers = new Map<number, { at: number; then: () => void }>()
   const phases: Phase[] = []
-  const world = { now: 0, answer: { status: 200 } as Answer, visible: true, echo: false }
+  const whys: (string | null | undefined)[] = []
+  let starts = 0
+  const world = {
+    now: 0,
+    answer: { status: 200 } as Answer,
+    start: { status: 204 } as Answer,
+    visible: true,
+    echo: false,
+  }
   let nextTimer = 0
   const connection = createConnection({
     open(told) {
@@ -26,8 +34,13 @@ function stage() {
       }
     },
     probe: async () => world.answer,
+    restart: async () => {
+      starts += 1
+      return world.start
+    },
     visible: () => world.visible,
-    show: phase => {
+    show: (phase, why) => {
+      whys.push(why)
       if (phases.at(-1) !== phase) phases.push(phase)
     },
     clock: {
@@ -58,7 +71,7 @@ function stage() {
     assert.ok(socket)
     return socket
   }
-  return { connection, sockets, phases, world, pass, last }
+  return { connection, sockets, phases, whys, starts: () => starts, world, pass, last }
 }
 
 test('a lost connection is opened again within a quarter of a second', async () => {
@@ -185,4 +198,43 @@ test('back on the network, an attempt begun before is not waited for', async () 
   assert.equal(sockets[0]?.closed, true)
   sockets[0]?.told.closed()
   assert.equal(sockets.length, 2, 'the old one is no longer listened to')
+})
+
+test('a browser that failed is not started by its view, until somebody asks', async () => {
+  const { connection, sockets, world, phases, whys, starts, pass, last } = stage()
+  connection.start()
+  world.answer = { status: 200, state: 'failed', why: 'start-timeout' }
+  last().told.closed()
+  await pass(60_000)
+  assert.deepEqual([sockets.length, starts(), phases.at(-1), whys.at(-1)], [1, 0, 'failed', 'start-timeout'])
+  world.start = { status: 503, why: 'no-capacity' }
+  connection.resume()
+  await pass(20_000)
+  assert.deepEqual([sockets.length, starts(), phases.at(-1), whys.at(-1)], [1, 1, 'failed', 'no-capacity'])
+  world.start = { status: 204 }
+  connection.resume()
+  await pass(0)
+  assert.deepEqual([sockets.length, starts(), phases.at(-1)], [2, 2, 'connecting'])
+})
+
+test('a browser that was lost is connected to when somebody has started it elsewhere', async () => {
+  const { connection, sockets, world, phases, pass, last } = stage()
+  connection.start()
+  last().told.connected()
+  world.answer = { status: 200, state: 'lost' }
+  last().told.closed()
+  await pass(20_000)
+  assert.equal(phases.at(-1), 'lost')
+  world.answer = { status: 200, state: 'running' }
+  await pass(5000)
+  assert.equal(sockets.length, 2)
+})
+
+test('a host that is away is waited for, though the gateway answers', async () => {
+  const { connection, world, phases, pass, last } = stage()
+  connection.start()
+  world.answer = { status: 200, state: 'away' }
+  last().told.closed()
+  await pass(900)
+  assert.equal(phases.at(-1), 'waiting')
 })

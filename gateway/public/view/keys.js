@@ -36,6 +36,9 @@ export function watchKeys({ rfb, clipboard, openToolbar }) {
     pressWithControl('v', 'KeyV')
   }
 
+  /** One character that takes two in a string, such as an emoji: noVNC drops it. @param {string} key */
+  const isWholeCharacter = key => key.length === 2 && [...key].length === 1
+
   /** @param {KeyboardEvent} event */
   const onKeyDown = event => {
     isControlHeld = event.ctrlKey
@@ -47,6 +50,12 @@ export function watchKeys({ rfb, clipboard, openToolbar }) {
       return
     }
     if (!isRemote(event.target) || !rfb() || rfb().viewOnly) return
+    if (isWholeCharacter(event.key)) {
+      event.preventDefault()
+      event.stopImmediatePropagation()
+      rfb().sendKey(keysyms.lookup(event.key.codePointAt(0)), '')
+      return
+    }
     const isCommand = isMac ? metaKey && !ctrlKey : ctrlKey && !metaKey
     if (!isCommand || altKey) return
     const letter = event.key.toLowerCase()

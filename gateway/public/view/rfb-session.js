@@ -10,11 +10,12 @@ const handshakeMs = 10_000
  * @property {HTMLElement} container
  * @property {string} url ws: or wss:
  * @property {Options} options
+ * @property {ReturnType<typeof import('./quality.js').createQuality>} quality
  * @property {(text: string) => void} onClipboard
  * @param {Where} where
  * @param {import('./connection.js').Told} told
  */
-export function openSession({ container, url, options, onClipboard }, told) {
+export function openSession({ container, url, options, quality, onClipboard }, told) {
   const socket = new WebSocket(url)
   const rfb = new RFB(container, socket, { shared: true })
   let heardAt = Date.now()
@@ -24,10 +25,19 @@ export function openSession({ container, url, options, onClipboard }, told) {
   rfb.scaleViewport = options.resize === 'scale'
   rfb.resizeSession = options.resize === 'remote'
   rfb.background = 'transparent'
-  if (options.quality !== undefined) rfb.qualityLevel = options.quality
+  /** @param {import('./quality.js').Level} level */
+  const setQuality = level => {
+    rfb.qualityLevel = level.quality
+    rfb.compressionLevel = level.compression
+    document.documentElement.dataset.quality = String(level.quality)
+  }
+  quality.begin()
+  if (options.quality === undefined) setQuality(quality.level)
+  else rfb.qualityLevel = options.quality
 
-  socket.addEventListener('message', () => {
+  socket.addEventListener('message', ({ data }) => {
     heardAt = Date.now()
+    quality.received(data.byteLength)
   })
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let handshake
@@ -50,6 +60,7 @@ export function openSession({ container, url, options, onClipboard }, told) {
 
   return {
     rfb,
+    setQuality,
     heardAt: () => heardAt,
     close() {
       clearTimeout(handshake)

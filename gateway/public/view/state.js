@@ -1,9 +1,10 @@
 /**
  * What the live view decides without touching the page: how long to wait, what an answer means, what to tell a person.
- * @typedef {'connecting' | 'reconnecting' | 'waiting' | 'connected' | 'paused' | 'stopped' | 'gone' | 'expired'} Phase
- * @typedef {'retry' | 'waiting' | 'paused' | 'stopped' | 'gone' | 'expired'} Verdict
+ * @typedef {'connecting' | 'reconnecting' | 'waiting' | 'connected' | Rest | 'gone' | 'expired'} Phase
+ * @typedef {'paused' | 'stopped' | 'failed' | 'lost'} Rest it stays so until somebody asks for it
+ * @typedef {'retry' | 'waiting' | Rest | 'gone' | 'expired'} Verdict
  * @typedef {{ viewOnly: boolean, resize: 'scale' | 'remote' | 'off', quality: number | undefined }} Options
- * @typedef {{ title: string, detail: string, action?: 'reload' | 'resume', busy: boolean }} Message
+ * @typedef {{ title: string, detail: string, action?: 'reload' | 'resume' | undefined, busy: boolean }} Message
  */
 
 const firstWaitMs = 250
@@ -23,15 +24,16 @@ export function backoffMs(attempt, random = Math.random) {
 /**
  * What to do after the socket closed, from the gateway's answer for the page's own address.
  * @param {{ status: number, state?: string | null | undefined }} answer status 0 when there was none; `state` is the
- * runtime's, where the gateway told it (a stopped one would otherwise be woken by the reconnect)
+ * runtime's, where the gateway told it (a stopped one would otherwise be woken by the reconnect), or `away` with its host
  * @returns {Verdict}
  */
 export function verdictOf({ status, state }) {
   if (status === 401 || status === 403) return 'expired'
   if (status === 404 || status === 410) return 'gone'
   if (status === 429 || status >= 500) return 'waiting'
+  if (state === 'away') return 'waiting'
   if (state === 'stopped' || state === 'stopping') return 'stopped'
-  if (state === 'paused') return 'paused'
+  if (state === 'paused' || state === 'failed' || state === 'lost') return state
   if (state === 'deleting' || state === 'deleted') return 'gone'
   return 'retry'
 }
@@ -69,9 +71,21 @@ const messages = {
     action: 'resume',
     busy: false,
   },
+  failed: {
+    title: 'This browser is not running',
+    detail: 'It did not start, or ended by itself. Its profile is kept.',
+    action: 'resume',
+    busy: false,
+  },
+  lost: {
+    title: 'This browser was lost',
+    detail: 'The host that it ran on has gone. It can be started again.',
+    action: 'resume',
+    busy: false,
+  },
   gone: {
-    title: 'This browser was stopped',
-    detail: 'It has been removed, so this link leads nowhere now.',
+    title: 'This browser was removed',
+    detail: 'This link leads nowhere now.',
     action: 'reload',
     busy: false,
   },
@@ -85,19 +99,37 @@ const messages = {
 
 /** Where another site's page is around the view: what a reload would show (sign-in) is in no frame of others. */
 const framedDetails = {
-  gone: 'It has been removed. Load the page around this one again to get another.',
+  gone: 'Load the page around this one again to get another.',
   expired: 'Load the page around this one again to get a new one.',
+}
+
+/** Why it does not run, or could not be started, by the gateway's code. @type {Readonly<Record<string, string>>} */
+const reasons = {
+  'no-capacity': 'There is no room for it right now. Try again in a moment.',
+  'quota-exceeded': 'As many browsers are running as may. Stop one, or try again later.',
+  'rate-limited': 'Too many were started just now. Try again in a minute.',
+  'profile-unavailable': 'The host that keeps its profile is away. Try again later.',
+  'host-unreachable': 'Its host is not answering right now. Try again in a moment.',
+  'start-timeout': 'It was not ready in time. Its profile is kept.',
+  'insufficient-scope': 'Your link is for watching only: somebody else has to start it.',
 }
 
 /**
  * What to tell the person, or undefined while connected.
  * @param {Phase} phase
- * @param {boolean} [isFramed] whether in a frame of another site
+ * @param {{ isFramed?: boolean, viewOnly?: boolean, why?: string | null | undefined }} [how] `isFramed`: in a frame of another
+ * site; `viewOnly`: who watches may wake, but not start; `why`: a code of the gateway's
  * @returns {Message | undefined}
  */
-export function messageOf(phase, isFramed = false) {
+export function messageOf(phase, { isFramed = false, viewOnly = false, why } = {}) {
   if (phase === 'connected') return undefined
   const message = messages[phase]
+  if (phase === 'failed' || phase === 'lost')
+    return {
+      ...message,
+      detail: reasons[why ?? ''] ?? message.detail,
+      action: viewOnly ? undefined : message.action,
+    }
   if (!isFramed || (phase !== 'gone' && phase !== 'expired')) return message
   return { title: message.title, detail: framedDetails[phase], busy: false }
 }

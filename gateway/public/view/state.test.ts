@@ -38,6 +38,9 @@ test('a runtime that rests is not woken by a reconnect', () => {
   assert.equal(verdictOf({ status: 200, state: 'paused' }), 'paused')
   assert.equal(verdictOf({ status: 200, state: 'deleting' }), 'gone')
   assert.equal(verdictOf({ status: 200, state: 'starting' }), 'retry')
+  assert.equal(verdictOf({ status: 200, state: 'failed' }), 'failed')
+  assert.equal(verdictOf({ status: 200, state: 'lost' }), 'lost')
+  assert.equal(verdictOf({ status: 200, state: 'away' }), 'waiting')
   assert.equal(verdictOf({ status: 401, state: 'stopped' }), 'expired')
 })
 
@@ -64,10 +67,23 @@ test('a person is told something in every phase but the connected one', () => {
 
 test('in a frame of another site nobody is sent to a page that is not shown there', () => {
   for (const phase of ['expired', 'gone'] as const) {
-    const framed = messageOf(phase, true)
+    const framed = messageOf(phase, { isFramed: true })
     assert.equal(framed?.title, messageOf(phase)?.title)
     assert.equal(framed?.action, undefined)
     assert.match(framed?.detail ?? '', /the page around/)
   }
-  assert.equal(messageOf('stopped', true)?.action, 'resume')
+  assert.equal(messageOf('stopped', { isFramed: true })?.action, 'resume')
+})
+
+test('who may control is offered to start what failed or was lost, and who watches is not', () => {
+  for (const phase of ['failed', 'lost'] as const) {
+    assert.equal(messageOf(phase)?.action, 'resume')
+    assert.equal(messageOf(phase)?.busy, false)
+    assert.equal(messageOf(phase, { viewOnly: true })?.action, undefined)
+  }
+})
+
+test('why it does not run is told in words, and a code that is not known is not shown', () => {
+  assert.match(messageOf('failed', { why: 'no-capacity' })?.detail ?? '', /no room/)
+  assert.equal(messageOf('failed', { why: 'x-y-z' })?.detail, messageOf('failed')?.detail)
 })

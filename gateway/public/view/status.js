@@ -14,14 +14,17 @@ function isFramed() {
 
 /**
  * The pill that says why there is no picture; away while there is one.
- * @param {{ element: (id: string) => HTMLElement, onAction: (action: 'reload' | 'resume') => void }} needs
+ * @param {object} needs
+ * @param {(id: string) => HTMLElement} needs.element
+ * @param {(action: 'reload' | 'resume') => void} needs.onAction
+ * @param {() => boolean} needs.isViewOnly
  */
-export function createStatus({ element, onAction }) {
+export function createStatus({ element, onAction, isViewOnly }) {
   const pill = element('status')
   const title = element('status-title')
   const detail = element('status-detail')
   const button = element('status-action')
-  /** @type {'reload' | 'resume' | undefined} */
+  /** @type {import('./state.js').Message['action']} */
   let action
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let slow
@@ -37,10 +40,13 @@ export function createStatus({ element, onAction }) {
   }
 
   return {
-    /** @param {import('./state.js').Phase} phase */
-    show(phase) {
+    /**
+     * @param {import('./state.js').Phase} phase
+     * @param {string | null} [why] the gateway's code
+     */
+    show(phase, why) {
       clearTimeout(slow)
-      const message = messageOf(phase, isFramed())
+      const message = messageOf(phase, { isFramed: isFramed(), viewOnly: isViewOnly(), why })
       pill.hidden = message === undefined
       if (message === undefined) return
       title.textContent = message.title

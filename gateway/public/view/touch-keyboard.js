@@ -10,16 +10,17 @@ const padding = '_'.repeat(64)
  * @param {{ field: HTMLTextAreaElement, press: (keysym: number, code: string) => void }} needs
  */
 export function createTouchKeyboard({ field, press }) {
-  let before = padding
+  let before = [...padding]
 
   const reset = () => {
     field.value = padding
     field.setSelectionRange(padding.length, padding.length)
-    before = padding
+    before = [...padding]
   }
 
   const onInput = (/** @type {Event} */ event) => {
-    const after = field.value
+    // By characters: the halves of one beyond the first 65,536 are no keys of their own.
+    const after = [...field.value]
     let same = 0
     while (same < before.length && same < after.length && before[same] === after[same]) same += 1
     for (let i = same; i < before.length; i += 1) press(KeyTable.XK_BackSpace, 'Backspace')

@@ -2,7 +2,8 @@ import { takeToken } from '../../assets/fragment.js'
 import { createClipboard } from './clipboard.js'
 import { createConnection } from './connection.js'
 import { watchKeys } from './keys.js'
-import { probePage } from './probe.js'
+import { probePage, startRuntime } from './probe.js'
+import { createQuality } from './quality.js'
 import { openSession } from './rfb-session.js'
 import { optionsFrom } from './state.js'
 import { createStatus } from './status.js'
@@ -40,11 +41,19 @@ const toolbar = createToolbar({ element, typing, clipboard, leave: () => rfb()?.
 const status = createStatus({
   element,
   onAction: action => (action === 'resume' ? connection.resume() : location.reload()),
+  isViewOnly: () => options.viewOnly,
+})
+
+const quality = createQuality({
+  now: () => performance.now(),
+  apply: level => {
+    if (options.quality === undefined) session?.setQuality(level)
+  },
 })
 
 const connection = createConnection({
   open: told => {
-    session = openSession({ container, url: socketUrl.href, options, onClipboard: clipboard.received }, told)
+    session = openSession({ container, url: socketUrl.href, options, quality, onClipboard: clipboard.received }, told)
     return session
   },
   probe: async () => {
@@ -52,11 +61,12 @@ const connection = createConnection({
     showAccess(answer.access)
     return answer
   },
+  restart: () => startRuntime(new URL('start', location.href)),
   visible: () => document.visibilityState === 'visible',
-  show: phase => {
+  show: (phase, why) => {
     const isConnected = phase === 'connected'
     document.documentElement.classList.toggle('noVNC_connected', isConnected)
-    status.show(phase)
+    status.show(phase, why)
     toolbar.setConnected(isConnected)
     if (isConnected) thaw()
     else freeze()

@@ -19,13 +19,16 @@ const hostKey = async () => {
   return { privateKey, publicKey: (await exportJWK(publicKey)) as PublicKey }
 }
 
-const proofOf = (key: CryptoKey, nonce: string, cert?: string) =>
-  new SignJWT({ nonce, ...(cert && { cert }) })
+/** @param ahead seconds by which the host's clock is wrong */
+const proofOf = (key: CryptoKey, nonce: string, cert?: string, ahead = 0) => {
+  const at = Math.floor(Date.now() / 1000) + ahead
+  return new SignJWT({ nonce, ...(cert && { cert }) })
     .setProtectedHeader({ alg: 'EdDSA' })
     .setAudience(challengeAudience)
-    .setIssuedAt()
-    .setExpirationTime('60s')
+    .setIssuedAt(at)
+    .setExpirationTime(at + 60)
     .sign(key)
+}
 
 /** Somebody who answers challenges over TLS. */
 const answering = async (t: TestContext, pair: https.ServerOptions, prove: (nonce: string) => Promise<string>) => {
@@ -60,6 +63,18 @@ test('a host that serves with its certificate, and says so with its key, is admi
     proofOf(privateKey, nonce, fingerprint(testCertificate)),
   )
   await callBack(connections, { url, certificate: testCertificate }, publicKey)
+})
+
+test('a host whose clock is an hour off is admitted, and the proof of another challenge is not', async t => {
+  const { privateKey, publicKey } = await hostKey()
+  const cert = fingerprint(testCertificate)
+  for (const ahead of [3600, -3600]) {
+    const { url, connections } = await answering(t, holder, nonce => proofOf(privateKey, nonce, cert, ahead))
+    await callBack(connections, { url, certificate: testCertificate }, publicKey)
+  }
+  const { url, connections } = await answering(t, holder, () => proofOf(privateKey, 'an earlier one', cert))
+  const joining = callBack(connections, { url, certificate: testCertificate }, publicKey)
+  await assert.rejects(joining, refusedWith(/does not have its key/))
 })
 
 test('somebody at its address with another certificate is not even asked', async t => {

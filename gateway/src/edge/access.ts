@@ -5,8 +5,8 @@ import { parse } from 'hono/utils/cookie'
 import { admit, type House, isForOwner } from '../house.ts'
 import { type OwnerHash, ownerHashOf } from '../identity/owner.ts'
 import { Problem } from '../problem.ts'
-import type { Caller } from '../tokens/caller.ts'
-import { readViewPass, viewCookie } from './tickets.ts'
+import { type Caller, demand } from '../tokens/caller.ts'
+import { viewCookie } from './tickets.ts'
 
 /** Somebody who may use an owner's runtime: watch it, or also drive it. */
 export type Visit = Pick<Caller, 'tenant' | 'subject' | 'tokenId' | 'expiresAt'> & {
@@ -16,17 +16,32 @@ export type Visit = Pick<Caller, 'tenant' | 'subject' | 'tokenId' | 'expiresAt'>
 
 type Headers = http.IncomingHttpHeaders
 
-/** What a path is for: only the view takes a person's cookie. */
-export type Door = 'view' | 'cdp' | 'rpc'
+/** What a path is for: only the view takes a person's cookie, and a port that has an origin of its own. */
+export type Door = 'view' | 'cdp' | 'rpc' | 'port'
 
 const cookieOf = (headers: Headers) => parse(headers.cookie ?? '', viewCookie)[viewCookie]
 
 /** @throws Problem `not-found` for what is not there, or not theirs; `gone` for what they deleted. */
-const findTheirs = async (house: House, tenant: string, ownerHash: OwnerHash, caller?: Caller): Promise<RuntimeRow> => {
+export const findTheirs = async (
+  house: House,
+  tenant: string,
+  ownerHash: OwnerHash,
+  caller?: Caller,
+): Promise<RuntimeRow> => {
   const runtime = await house.routes.runtime(tenant, ownerHash)
   if (!runtime || (caller && !isForOwner(caller, runtime))) throw new Problem('not-found')
   if (runtime.state === 'deleted') throw new Problem('gone')
   return runtime
+}
+
+const scope = 'runtimes:connect'
+
+/** The bearer of a token, who is looked for in the database only where there is no known route of their tenant's. */
+const admitTo = async (house: House, ownerHash: OwnerHash, authorization: string | undefined): Promise<Caller> => {
+  const caller = await house.doorman.admit(authorization)
+  if (!house.routes.knows(caller.tenant, ownerHash)) return admit(house, authorization, scope)
+  demand(caller, scope)
+  return caller
 }
 
 /**
@@ -37,12 +52,12 @@ const findTheirs = async (house: House, tenant: string, ownerHash: OwnerHash, ca
  */
 export const authorize = async (house: House, door: Door, ownerHash: OwnerHash, headers: Headers): Promise<Visit> => {
   if (headers.authorization === undefined && door === 'view') {
-    const pass = await readViewPass(house.issuer, cookieOf(headers), ownerHash)
+    const pass = await house.passes.read(cookieOf(headers), ownerHash)
     // A pass of somebody who was shut out since is none.
     if (pass && house.doorman.isWelcome(pass))
       return { ...pass, runtime: await findTheirs(house, pass.tenant, ownerHash) }
   }
-  const caller = await admit(house, headers.authorization, 'runtimes:connect')
+  const caller = await admitTo(house, ownerHash, headers.authorization)
   const runtime = await findTheirs(house, caller.tenant, ownerHash, caller)
   const { tenant, subject, tokenId, expiresAt } = caller
   return { tenant, subject, tokenId, expiresAt, access: 'control', runtime }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http from 'node:http'
 import net from 'node:net'
-import { after, before, describe, it } from 'node:test'
+import { after, before, describe, it, type TestContext } from 'node:test'
 import { claimOwner, connect, type Database, putTenant, type RuntimeRow, startOn, toRunning } from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
 import { hopHeader } from '@porthole/protocol'
@@ -16,6 +18,7 @@ import { mintToken, scopes } from '../tokens/caller.ts'
 import { createIssuer } from '../tokens/issuer.ts'
 import { createSeal } from '../tokens/seal.ts'
 import { createUpstream, type Seen } from './testing.ts'
+import { signViewPass } from './tickets.ts'
 
 const secret = evidence.remember('PORTHOLE_SECRET', 'a secret of the tests, long enough')
 
@@ -169,6 +172,83 @@ describe('the edge of the gateway', { concurrency: false }, () => {
     assert.match(text, /^HTTP\/1\.1 401 /)
     assert(text.endsWith('no'))
     assert.equal(upstream.seen.length, before + 1)
+  })
+
+  /** Signs, checks of signatures, and writes to Postgres, while `work` is under way in this process. */
+  const costOf = async (t: TestContext, work: () => Promise<void>) => {
+    const cost = { signed: 0, checked: 0, asked: 0 }
+    const databasePort = Number(new URL(fresh.url).port || 5432)
+    const { sign, verify } = crypto.subtle
+    const { write } = net.Socket.prototype
+    const mocks = [
+      t.mock.method(crypto.subtle, 'sign', (...args: Parameters<typeof sign>) => {
+        cost.signed++
+        return sign.apply(crypto.subtle, args)
+      }),
+      t.mock.method(crypto.subtle, 'verify', (...args: Parameters<typeof verify>) => {
+        cost.checked++
+        return verify.apply(crypto.subtle, args)
+      }),
+      t.mock.method(net.Socket.prototype, 'write', function (this: net.Socket, ...args: Parameters<typeof write>) {
+        if (this.remotePort === databasePort) cost.asked++
+        return write.apply(this, args)
+      }),
+    ]
+    const startedAt = performance.now()
+    await work()
+    for (const { mock } of mocks) mock.restore()
+    return { ...cost, seconds: (performance.now() - startedAt) / 1000 }
+  }
+  /** What a gateway asks in a second when nobody asks it: looks at revocations, routes, hosts, places in line. */
+  const looksPerSecond = 40
+
+  const cookie = async (of: Awaited<ReturnType<typeof createIssuer>>) => {
+    const pass = { tenant: 'default', ownerHash: ownerHashOf('default', 'docker-per-principal', 'alice') }
+    return `porthole_view=${await signViewPass(of, { ...pass, access: 'control', subject: 's', tokenId: 'j' }, 60)}`
+  }
+
+  for (const [what, path, credentials] of [
+    ['a token', 'rpc/HASH/run', async () => ({ authorization: `Bearer ${token}` })],
+    [
+      'a cookie',
+      'view/HASH/core/rfb.js',
+      async () => ({ cookie: await cookie(await createIssuer(database.db, createSeal(secret), Date.now)) }),
+    ],
+  ] as const)
+    it(`a thousand requests with ${what} for a known route cost no signature, and no query of their own`, async t => {
+      const headers = await credentials()
+      const agent = new http.Agent({ keepAlive: true, maxSockets: 8 })
+      t.after(() => agent.destroy())
+      const ask = async () => {
+        const asked = http.get(`${gateway.url}/${path.replace('HASH', alice.ownerHash)}`, { agent, headers })
+        const [answer]: http.IncomingMessage[] = await once(asked, 'response')
+        assert.equal(answer?.statusCode, 200)
+        answer?.resume()
+        await once(answer ?? assert.fail(), 'end')
+      }
+      await ask()
+      const cost = await costOf(t, async () => {
+        const worker = async () => {
+          for (let n = 0; n < 125; n++) await ask()
+        }
+        await Promise.all(Array.from({ length: 8 }, worker))
+      })
+      // A hop token may have become too old for use meanwhile.
+      assert(cost.signed <= 1, `${cost.signed} signatures`)
+      assert(cost.checked <= 1, `${cost.checked} signatures were checked`)
+      assert(cost.asked < looksPerSecond * (cost.seconds + 1), `${cost.asked} queries in ${cost.seconds} s`)
+    })
+
+  it('a hundred sockets of a known route cost no signature, and no query of their own', async t => {
+    upstream.script.upgrade = socket =>
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello')
+    const cost = await costOf(t, async () => {
+      for (let n = 0; n < 100; n++) assert.match(await upgrade(`/cdp/${alice.ownerHash}`, 'x'), /hello$/)
+    })
+    assert(cost.signed <= 1, `${cost.signed} signatures`)
+    assert(cost.checked <= 1, `${cost.checked} signatures were checked`)
+    // Each has its line in the audit, which is written four times a second.
+    assert(cost.asked < looksPerSecond * (cost.seconds + 1), `${cost.asked} queries in ${cost.seconds} s`)
   })
 
   /** A gateway looks at the hosts it knows once a second. */

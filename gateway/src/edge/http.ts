@@ -7,12 +7,9 @@ import type { AppEnv } from '../routes/openapi.ts'
 import { createRouter } from '../routes/openapi.ts'
 import { authorize } from './access.ts'
 import { fetchDiscovery } from './discovery.ts'
-import { relayProblem } from './relay-problem.ts'
+import { passOn } from './pass-on.ts'
 import { type EdgeRoute, parseEdgeTarget } from './route.ts'
 import { sandboxHeaders, targetOf } from './target.ts'
-
-/** Milliseconds a client may be silent within a body. One that keeps moving may take as long as it likes. */
-const uploadIdleTimeoutMs = 300_000
 
 /** The edge route of a request, by its raw target. @throws Problem */
 export const routeOf = (c: Context<AppEnv>): EdgeRoute => {
@@ -52,29 +49,9 @@ export const edgeRoutes = (house: House, relay: Relay) => {
 
   app.all('/rpc/:ownerHash/*', async c => {
     const { ownerHash, rest } = routeOf(c)
-    const { incoming, outgoing } = c.env
-    const visit = await authorize(house, 'rpc', ownerHash, incoming.headers)
-    const requestId = c.get('requestId')
-    const { runtime, ...target } = await targetOf(house, visit, 'rpc', rest || '/', { req: incoming, requestId })
-    const cut = new AbortController()
-    const forget = house.sockets.add({
-      ...visit,
-      runtimeId: runtime.id,
-      generation: runtime.generation,
-      close: () => cut.abort(),
-    })
-    const result = await relay
-      .http(incoming, outgoing, {
-        ...target,
-        uploadIdleTimeoutMs,
-        signal: cut.signal,
-        problem: relayProblem(requestId),
-      })
-      .finally(forget)
-    house.log.info(
-      { requestId, tenant: visit.tenant, runtime: visit.runtime.id, door: 'rpc', ...result },
-      'edge request',
-    )
+    const visit = await authorize(house, 'rpc', ownerHash, c.env.incoming.headers)
+    const find = (asked: Parameters<typeof targetOf>[4]) => targetOf(house, visit, 'rpc', rest || '/', asked)
+    await passOn(house, relay, c, { visit, door: 'rpc', find })
     return RESPONSE_ALREADY_SENT
   })
 

@@ -1,20 +1,41 @@
-import { type Db, listRuntimeStates } from '@porthole/db'
+import type { RuntimeRow } from '@porthole/db'
 import type { Logger } from 'pino'
-import type { Caller } from '../tokens/caller.ts'
+import type { Limits } from '../config.ts'
+import type { Door, Visit } from './access.ts'
+import { createTally, demandRoom, type OpenLimits } from './open-limits.ts'
 
-/** An open socket, and on what it depends. */
-export type OpenSocket = Pick<Caller, 'tenant' | 'tokenId' | 'expiresAt'> & {
+/** Something that is open, and on what it depends. */
+export type OpenSocket = Pick<Visit, 'tenant' | 'subject' | 'tokenId' | 'expiresAt' | 'access'> & {
   runtimeId: string
-  generation: number
+  door: Door
+  kind: 'socket' | 'request'
   /** Ends it at once. */
   close(): void
 }
 
-/** Every open socket of this gateway: closed when its token ends, its tenant is shut out, or its runtime stops or moves. */
+/** One of them, as it is told to those who may know. */
+export type OpenEntry = Pick<OpenSocket, 'subject' | 'access' | 'door' | 'kind'> & {
+  /** Milliseconds since the epoch. */
+  openedAt: number
+}
+
+export type Place = {
+  /** It leads to that generation now, and ends with it. Before, it ends with its right alone: the runtime may be starting. */
+  leadsTo(generation: number): void
+  /** It has ended by itself. */
+  leave(): void
+}
+
+/**
+ * Every socket, and every request under way, of this gateway's edge: counted, and closed when its token ends, its tenant is
+ * shut out, its runtime stops or moves, or its time is over.
+ */
 export type OpenSockets = {
-  /** @returns what to call when it has ended by itself */
-  add(socket: OpenSocket): () => void
+  /** @throws Problem `too-many-open`, `gateway-full` */
+  enter(socket: OpenSocket): Place
   count(): number
+  /** What is open to a runtime, oldest first. */
+  list(runtimeId: string): OpenEntry[]
   /** Looks again at all whose right may have ended. */
   checkRights(): void
   /** Looks again at the sockets of one runtime. */
@@ -24,8 +45,27 @@ export type OpenSockets = {
 
 const tickMs = 1000
 
-export const createOpenSockets = (db: Db, isWelcome: (socket: OpenSocket) => boolean, log: Logger): OpenSockets => {
-  const byRuntime = new Map<string, Set<OpenSocket>>()
+type Standing = OpenSocket & { generation: number | undefined; openedAt: number }
+
+/**
+ * @param statesOf how runtimes are now; those that it leaves out are gone
+ * @param now milliseconds since the epoch
+ */
+export const createOpenSockets = ({
+  statesOf,
+  isWelcome,
+  limits,
+  log,
+  now,
+}: {
+  statesOf(ids: string[]): Promise<Pick<RuntimeRow, 'id' | 'state' | 'generation'>[]>
+  isWelcome(socket: OpenSocket): boolean
+  limits: OpenLimits & Pick<Limits, 'socketAgeMs'>
+  log: Logger
+  now(): number
+}): OpenSockets => {
+  const byRuntime = new Map<string, Set<Standing>>()
+  const byTenant = createTally()
   let size = 0
 
   const end = (sockets: Iterable<OpenSocket>, why: string) => {
@@ -34,20 +74,23 @@ export const createOpenSockets = (db: Db, isWelcome: (socket: OpenSocket) => boo
       socket.close()
     }
   }
-  const checkRights = () => {
-    for (const sockets of byRuntime.values())
-      end(
-        [...sockets].filter(socket => !isWelcome(socket)),
-        'no longer allowed',
-      )
+  const endThose = (why: string, isOver: (socket: Standing) => boolean) => {
+    for (const sockets of byRuntime.values()) end([...sockets].filter(isOver), why)
+  }
+  const checkRights = () => endThose('no longer allowed', socket => !isWelcome(socket))
+  const checkAges = () => {
+    const { socketAgeMs } = limits
+    if (socketAgeMs > 0) endThose('open for too long', ({ openedAt }) => now() - openedAt >= socketAgeMs)
   }
   const checkRuntimes = async (ids: string[]) => {
     if (ids.length === 0) return
-    const states = new Map((await listRuntimeStates(db, ids)).map(row => [row.id, row]))
+    const states = new Map((await statesOf(ids)).map(row => [row.id, row]))
     for (const id of ids) {
       const now = states.get(id)
       const left = [...(byRuntime.get(id) ?? [])].filter(
-        socket => now === undefined || socket.generation !== now.generation || !keepsSockets.has(now.state),
+        ({ generation }) =>
+          generation !== undefined &&
+          (now === undefined || generation !== now.generation || !keepsSockets.has(now.state)),
       )
       end(left, `runtime is ${now?.state ?? 'gone'}`)
     }
@@ -58,21 +101,36 @@ export const createOpenSockets = (db: Db, isWelcome: (socket: OpenSocket) => boo
   }
   const timer = setInterval(() => {
     checkRights()
+    checkAges()
     check([...byRuntime.keys()])
   }, tickMs)
 
   return {
-    add: socket => {
-      const sockets = byRuntime.get(socket.runtimeId) ?? new Set()
-      byRuntime.set(socket.runtimeId, sockets.add(socket))
+    enter: socket => {
+      const { runtimeId, tenant } = socket
+      const sockets = byRuntime.get(runtimeId) ?? new Set()
+      demandRoom(limits, { owner: sockets.size, tenant: byTenant.of(tenant), all: size })
+      const standing: Standing = { ...socket, generation: undefined, openedAt: now() }
+      byRuntime.set(runtimeId, sockets.add(standing))
+      byTenant.add(tenant, 1)
       size += 1
-      return () => {
-        if (!sockets.delete(socket)) return
-        size -= 1
-        if (sockets.size === 0 && byRuntime.get(socket.runtimeId) === sockets) byRuntime.delete(socket.runtimeId)
+      return {
+        leadsTo: generation => {
+          standing.generation = generation
+        },
+        leave: () => {
+          if (!sockets.delete(standing)) return
+          size -= 1
+          byTenant.add(tenant, -1)
+          if (sockets.size === 0) byRuntime.delete(runtimeId)
+        },
       }
     },
     count: () => size,
+    list: runtimeId =>
+      [...(byRuntime.get(runtimeId) ?? [])].map(({ subject, access, door, kind, openedAt }) => ({
+        ...{ subject, access, door, kind, openedAt },
+      })),
     checkRights,
     checkRuntime: id => {
       if (byRuntime.has(id)) check([id])

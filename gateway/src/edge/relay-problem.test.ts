@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test'
 import { type AgentErrorCode, agentErrors, problemHeader } from '@porthole/protocol'
 import { createRelay } from '@porthole/protocol/relay'
 import { type ProblemCode, problems } from '../problem.ts'
-import { insteadOfAgent } from './relay-problem.ts'
+import { insteadOfAgent, relayProblem } from './relay-problem.ts'
 
 /** What each of an agent's refusals is to the one who sent the traffic. */
 const translated: Record<AgentErrorCode, ProblemCode> = {
@@ -48,6 +48,24 @@ for (const code of Object.keys(agentErrors).filter(isCode))
     assert.equal(answer.headers['retry-after'], ours === 'upstream-failed' ? undefined : '2')
     assert.equal(answer.headers['content-type'], 'application/problem+json')
   })
+
+for (const [status, ours] of [
+  [502, 'upstream-failed'],
+  [503, 'not-running'],
+  [504, 'upstream-timeout'],
+] as const)
+  test(`a port that an agent met a ${status} at is a ${status}`, () => {
+    const answer = instead(status, ['X-Porthole-Problem', 'port-unreachable'])
+    assert.equal(answer?.status, status)
+    assert.equal(JSON.parse(answer.body).code, ours)
+    assert.equal(answer.headers['retry-after'], status === 503 ? '2' : undefined)
+  })
+
+test('one exchange too many for the relay is a gateway that is full, and says when to try again', () => {
+  const { body, headers } = relayProblem('req_1')({ code: 'overloaded', status: 503, title: 'Too many' })
+  assert.equal(JSON.parse(body).code, 'gateway-full')
+  assert.equal(headers['retry-after'], '1')
+})
 
 test('a code that nobody knows is still a problem of the host', () => {
   for (const code of ['', 'made-up', 'constructor', '__proto__', 'toString'])

@@ -5,6 +5,7 @@ import { Problem, type ProblemCode } from '../problem.ts'
 /** Our words for what the relay met on the way to a runtime. */
 const codeOf = ({ code, status }: RelayFailure): ProblemCode => {
   if (code === 'upstream-unverified') return 'host-unreachable'
+  if (code === 'overloaded') return 'gateway-full'
   if (status === 504) return 'upstream-timeout'
   if (status === 503) return 'not-running'
   return status === 502 ? 'upstream-failed' : 'invalid-request'
@@ -24,6 +25,11 @@ export const relayProblem =
     }
   }
 
+const portCodes: ReadonlyMap<number, ProblemCode> = new Map([
+  [503, 'not-running'],
+  [504, 'upstream-timeout'],
+])
+
 /** What an agent's refusal to pass traffic on means to the one who sent it. Its words are about hosts and hop tokens. */
 const agentCodes: ReadonlyMap<string, ProblemCode> = new Map<AgentErrorCode, ProblemCode>([
   ['not-found', 'not-running'],
@@ -32,19 +38,21 @@ const agentCodes: ReadonlyMap<string, ProblemCode> = new Map<AgentErrorCode, Pro
   ['port-unreachable', 'upstream-failed'],
 ])
 
-/** The problem to answer with when an agent has answered for itself, by its error code. */
-export const problemOfAgent = (code: string): Problem => {
-  const ours = agentCodes.get(code) ?? 'host-unreachable'
-  return new Problem(ours, ours === 'upstream-failed' ? {} : { retryAfterSeconds: 2 })
+/** The problem to answer with when an agent has answered for itself, by its error code, and the status it chose. */
+export const problemOfAgent = (code: string, status?: number): Problem => {
+  // A port that does not answer is one of three things; the status is what the agent's own relay met.
+  const known = code === 'port-unreachable' && status !== undefined ? portCodes.get(status) : undefined
+  const ours = known ?? agentCodes.get(code) ?? 'host-unreachable'
+  return new Problem(ours, ours === 'upstream-failed' || ours === 'upstream-timeout' ? {} : { retryAfterSeconds: 2 })
 }
 
 /** Swaps an agent's own answer for ours. */
 export const insteadOfAgent =
   (requestId: string): NonNullable<RelayTarget['instead']> =>
-  (_status, rawHeaders) => {
+  (status, rawHeaders) => {
     const at = rawHeaders.findIndex((name, n) => n % 2 === 0 && name.toLowerCase() === problemHeader)
     if (at < 0) return undefined
-    const problem = problemOfAgent(rawHeaders[at + 1] ?? '')
+    const problem = problemOfAgent(rawHeaders[at + 1] ?? '', status)
     return {
       status: problem.status,
       headers: problem.toHeaders(requestId),

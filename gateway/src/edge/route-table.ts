@@ -19,6 +19,8 @@ import { within } from '../within.ts'
  * leads nowhere.
  */
 export type RouteTable = {
+  /** Whether `runtime` answers out of memory. */
+  knows(tenant: string, ownerHash: string): boolean
   /** The tenant's newest runtime with that hash. */
   runtime(tenant: string, ownerHash: string): Promise<RuntimeRow | undefined>
   /** A host that has not been removed, as it was at most a second ago. */
@@ -161,6 +163,7 @@ export const createRouteTable = ({
   const isGood = () => now() - goodAt < graceMs
 
   return {
+    knows: (tenant, ownerHash) => byKey.has(keyOf(tenant, ownerHash)) && isGood(),
     runtime: async (tenant, ownerHash) => {
       const key = keyOf(tenant, ownerHash)
       const known = byKey.get(key)

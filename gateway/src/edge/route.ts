@@ -9,6 +9,7 @@ export const socketPaths: Readonly<Record<Door, readonly string[]>> = {
   view: ['/websockify'],
   cdp: ['', '/', '/devtools/*'],
   rpc: ['/*'],
+  port: ['/*'],
 }
 
 /** The original's address of a tenant's shared view (PARITY B19). */

@@ -1,6 +1,6 @@
 import type http from 'node:http'
 import type { RuntimeRow } from '@porthole/db'
-import { type Access, edgePath, hopHeader, maxLifetimeSeconds } from '@porthole/protocol'
+import { edgePath, hopHeader } from '@porthole/protocol'
 import type { RelayTarget } from '@porthole/protocol/relay'
 import type { House } from '../house.ts'
 import { Problem } from '../problem.ts'
@@ -9,11 +9,8 @@ import type { Visit } from './access.ts'
 import { placeOf } from './place.ts'
 import { insteadOfAgent } from './relay-problem.ts'
 
-/** Milliseconds edge traffic waits for a runtime that is starting, or is started by it. */
-const wakeMs = 45_000
-
 /** Headers that are between the caller and us: never for a container. */
-const ours = [
+export const ours = [
   'authorization',
   'proxy-authorization',
   'cookie',
@@ -28,7 +25,7 @@ const ours = [
  * What a container answers must not act in our origin's name: it sets no cookies and no policies there, and if a
  * browser shows it, then as a document without an origin.
  */
-const neverFromContainers = new Set([
+export const neverFromContainers = new Set([
   'set-cookie',
   'set-cookie2',
   'clear-site-data',
@@ -64,16 +61,10 @@ const awake = async (house: House, { runtime }: Visit, signal: AbortSignal | und
   if (runtime.state === 'running' && !isTurning(runtime)) return runtime
   if (!['running', 'paused', 'stopped', 'pending', 'starting'].includes(runtime.state))
     throw new Problem('not-running', { detail: `it is ${runtime.state}`, retryAfterSeconds: 5 })
-  const row = await house.conductor.start(runtime, wakeMs, signal)
+  const row = await house.conductor.start(runtime, house.wakeMs, signal)
   if (row.state !== 'running') throw new Problem('not-running', { detail: `it is ${row.state}`, retryAfterSeconds: 5 })
   return row
 }
-
-const hopToken = (house: House, host: string, runtime: string, generation: number, access: Access) =>
-  house.issuer.sign(
-    { use: 'hop', sub: runtime, gen: generation, access },
-    { audience: host, seconds: maxLifetimeSeconds },
-  )
 
 /**
  * The way to a port of a visitor's runtime, through its host's agent.
@@ -94,12 +85,14 @@ export const targetOf = async (
     throw new Problem('host-unreachable', { detail: 'the host has been silent for 20 s or more', retryAfterSeconds: 5 })
   house.routes.touch(runtime.id)
   const place = placeOf(house.base, port, runtime.ownerHash, rest)
+  const { id, generation } = runtime
+  const hop = await house.hops.to({ host: host.id, runtime: id, generation, access: visit.access })
   return {
     runtime,
     origin: host.url,
     ...(host.certificate === null ? {} : { certificate: host.certificate }),
-    path: edgePath(runtime.id, runtime.generation, port, rest),
-    headers: { [hopHeader]: await hopToken(house, host.id, runtime.id, runtime.generation, visit.access) },
+    path: edgePath(id, generation, port, rest),
+    headers: { [hopHeader]: hop },
     drop: ours,
     forwarded: {
       for: req.socket.remoteAddress ?? 'unknown',

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Access } from '@porthole/protocol'
 import { z } from 'zod'
 import type { OwnerHash } from '../identity/owner.ts'
@@ -36,25 +37,67 @@ export const signViewPass = (
   issuer: Issuer,
   { tenant, ownerHash, access, subject, tokenId }: Omit<ViewPass, 'expiresAt'>,
   seconds: number,
+  audience = viewAudience,
 ): Promise<string> =>
   issuer.sign(
     { tenant, ownerHash, access, sub: subject, ...(tokenId === undefined ? {} : { tid: tokenId }) },
-    { audience: viewAudience, seconds },
+    { audience, seconds },
   )
 
-/** The pass in a cookie, if it is one of ours, in time, and for this very owner. */
-export const readViewPass = async (
-  issuer: Issuer,
-  cookie: string | undefined,
-  ownerHash: OwnerHash,
+const verifyPass = async (
+  issuer: Pick<Issuer, 'verify'>,
+  cookie: string,
+  audience: string,
 ): Promise<ViewPass | undefined> => {
-  if (!cookie) return undefined
   try {
-    const pass = claims.parse(await issuer.verify(cookie, viewAudience))
-    if (pass.ownerHash !== ownerHash) return undefined
+    const pass = claims.parse(await issuer.verify(cookie, audience))
     const { tenant, access, sub: subject, tid: tokenId, exp: expiresAt } = pass
-    return { tenant, ownerHash, access, subject, tokenId, expiresAt }
+    return { tenant, ownerHash: pass.ownerHash as OwnerHash, access, subject, tokenId, expiresAt }
   } catch {
     return undefined
+  }
+}
+
+/** Reads view cookies. A signature is checked once per cookie; its time, and whose it is, every time. */
+export type ViewPasses = {
+  /** The pass in a cookie, if it is one of ours, in time, and for this very owner and use; of the view unless told. */
+  read(cookie: string | undefined, ownerHash: OwnerHash, audience?: string): Promise<ViewPass | undefined>
+  /** Forgets what was verified: keys have changed. */
+  forget(): void
+}
+
+const maxVerified = 20_000
+/** Milliseconds after which a cookie is verified anew, so that a key that was withdrawn ends with it. */
+const verifiedMs = 60_000
+
+/** @param now milliseconds since the epoch */
+export const createViewPasses = (issuer: Pick<Issuer, 'verify'>, now: () => number): ViewPasses => {
+  /** By the cookie's digest: a dump of this memory holds no credential. Oldest first. */
+  const verified = new Map<string, { pass: ViewPass; at: number }>()
+  let forgotten = 0
+
+  const passIn = async (cookie: string, audience: string): Promise<ViewPass | undefined> => {
+    const digest = createHash('sha256').update(`${audience} ${cookie}`).digest('base64')
+    const known = verified.get(digest)
+    verified.delete(digest)
+    const before = forgotten
+    const pass = await verifyPass(issuer, cookie, audience)
+    // What was verified with keys that were withdrawn meanwhile is not remembered.
+    if (!pass || before !== forgotten) return pass
+    const oldest = verified.size >= maxVerified ? verified.keys().next().value : undefined
+    if (oldest !== undefined) verified.delete(oldest)
+    verified.set(digest, { pass, at: now() })
+    return pass
+  }
+
+  return {
+    read: async (cookie, ownerHash, audience = viewAudience) => {
+      const pass = cookie ? await passIn(cookie, audience) : undefined
+      return pass?.ownerHash === ownerHash ? pass : undefined
+    },
+    forget: () => {
+      forgotten++
+      verified.clear()
+    },
   }
 }

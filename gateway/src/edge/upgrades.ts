@@ -2,16 +2,16 @@ import type http from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type Relay, refuseUpgrade } from '@porthole/protocol/relay'
 import { ulid } from 'ulid'
+import type { Limits } from '../config.ts'
 import { admit, type House } from '../house.ts'
 import { Problem, problemOf } from '../problem.ts'
-import { authorize, checkOrigin, type Door, sharedHashOf, type Visit } from './access.ts'
+import { authorize, checkOrigin, sharedHashOf } from './access.ts'
 import { demandPlain } from './plain-request.ts'
+import { enterPort, type PortWay, portWayOf } from './port-access.ts'
+import { portTargetOf } from './port-target.ts'
 import { relayProblem } from './relay-problem.ts'
 import { type EdgeRoute, parseEdgeTarget, sharedSocketPath, takesSocket } from './route.ts'
 import { targetOf } from './target.ts'
-
-/** Milliseconds of silence both ways after which a spliced socket counts as dead; pings count as traffic. */
-const idleTimeoutMs = 2 * 3600 * 1000
 
 /** The path inside the container that a socket is for; undefined: no socket lives there. */
 const innerPath = ({ door, rest }: EdgeRoute): string | undefined => {
@@ -21,12 +21,15 @@ const innerPath = ({ door, rest }: EdgeRoute): string | undefined => {
   return door === 'rpc' ? rest : path || '/'
 }
 
-const portOf: Record<Door, string> = { view: 'view', cdp: 'cdp', rpc: 'rpc' }
-
+type Asked = Parameters<typeof targetOf>[4]
 type Handler = (req: http.IncomingMessage, socket: Duplex, head: Buffer) => void
 
-/** WebSockets of the edge: authorised, then spliced to the runtime's own socket. Never rejects. */
-export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
+/**
+ * WebSockets of the edge: authorised, then spliced to the runtime's own socket. Never rejects.
+ *
+ * @param limits `socketIdleMs`: silence both ways that ends a socket. Pings are not silence, so a still view stays.
+ */
+export const createUpgradeHandler = (house: House, relay: Relay, limits: Pick<Limits, 'socketIdleMs'>): Handler => {
   /** Whose runtime a target names. */
   const routeOf = async (req: http.IncomingMessage): Promise<EdgeRoute> => {
     const target = req.url ?? ''
@@ -37,15 +40,42 @@ export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
     return { door: 'view', ownerHash: sharedHashOf(caller.tenant), rest: '/websockify' }
   }
 
-  const open = async (req: http.IncomingMessage, requestId: string, signal: AbortSignal) => {
-    demandPlain(req)
+  /** Who may come in, and the way from there. */
+  const toDoor = async (req: http.IncomingMessage) => {
     const route = await routeOf(req)
     const visit = await authorize(house, route.door, route.ownerHash, req.headers)
     checkOrigin(house, req.headers)
     const path = innerPath(route)
     if (path === undefined) throw new Problem('not-found')
-    const target = await targetOf(house, visit, portOf[route.door], path, { req, requestId, signal })
-    return { visit, door: route.door, target }
+    return { door: route.door, visit, find: (asked: Asked) => targetOf(house, visit, route.door, path, asked) }
+  }
+
+  const toPort = async (req: http.IncomingMessage, way: PortWay) => {
+    const visit = await enterPort(house, way, req)
+    if (visit.by === 'token') checkOrigin(house, req.headers)
+    return { door: 'port' as const, visit, find: (asked: Asked) => portTargetOf(house, visit, way, asked) }
+  }
+
+  const open = async (req: http.IncomingMessage, requestId: string, signal: AbortSignal) => {
+    demandPlain(req)
+    const way = portWayOf(house, req)
+    const { door, visit, find } = way ? await toPort(req, way) : await toDoor(req)
+    const cut = new AbortController()
+    const place = house.sockets.enter({
+      ...visit,
+      runtimeId: visit.runtime.id,
+      door,
+      kind: 'socket',
+      close: () => cut.abort(),
+    })
+    try {
+      const target = await find({ req, requestId, signal })
+      place.leadsTo(target.runtime.generation)
+      return { visit, door, target, place, cut: cut.signal }
+    } catch (error) {
+      place.leave()
+      throw error
+    }
   }
 
   const handle = async (req: http.IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -55,7 +85,7 @@ export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
     const leave = () => gone.abort()
     socket.on('error', leave)
     socket.once('close', leave)
-    let opened: { visit: Visit; door: Door; target: Awaited<ReturnType<typeof targetOf>> }
+    let opened: Awaited<ReturnType<typeof open>>
     try {
       opened = await open(req, requestId, gone.signal)
     } catch (error) {
@@ -69,22 +99,15 @@ export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
     } finally {
       socket.off('close', leave)
     }
-    const { visit, door, target } = opened
+    const { visit, door, target, place, cut } = opened
     const { runtime, ...rest } = target
     const startedAt = house.now()
-    const cut = new AbortController()
-    const forget = house.sockets.add({
-      ...visit,
-      runtimeId: runtime.id,
-      generation: runtime.generation,
-      close: () => cut.abort(),
-    })
     const passed = relay.upgrade(req, socket, head, {
       ...rest,
-      signal: cut.signal,
+      signal: cut,
       // A handshake carries no document: nothing to sandbox.
       answerHeaders: {},
-      idleTimeoutMs,
+      idleTimeoutMs: limits.socketIdleMs,
       problem: relayProblem(requestId),
     })
     house.audit.record({
@@ -98,7 +121,7 @@ export const createUpgradeHandler = (house: House, relay: Relay): Handler => {
       address: req.socket.remoteAddress ?? '',
       requestId,
     })
-    const result = await passed.finally(forget)
+    const result = await passed.finally(place.leave)
     socket.off('error', leave)
     house.log.info(
       { requestId, tenant: visit.tenant, runtime: visit.runtime.id, door, ms: house.now() - startedAt, ...result },

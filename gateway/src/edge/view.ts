@@ -11,7 +11,7 @@ import { Problem } from '../problem.ts'
 import { pageHeaders, readFiles, sendFile } from '../routes/files.ts'
 import { type AppEnv, createRouter } from '../routes/openapi.ts'
 import type { Caller } from '../tokens/caller.ts'
-import { authorize, sharedHashOf, type Visit, wantsPage } from './access.ts'
+import { authorize, checkOrigin, sharedHashOf, type Visit, wantsPage } from './access.ts'
 import { routeOf } from './http.ts'
 import { cleanViewPath, signViewPass, type ViewPass, viewCookie, viewPassSeconds } from './tickets.ts'
 
@@ -42,6 +42,14 @@ export const viewRoutes = (house: House) => {
   /** Origins whose pages may show this tenant's views in a frame. */
   const framersOf = async (tenant: string): Promise<string[]> =>
     (await house.access.tenant(tenant))?.frameAncestors ?? []
+
+  /** How the runtime is, for a page that asks why its socket ended. */
+  const standingOf = async ({ runtime: { state, hostId, error } }: Visit): Promise<Record<string, string>> => {
+    if (state === 'failed' && error) return { 'x-porthole-state': state, 'x-porthole-error': error.code }
+    const isUp = state === 'running' || state === 'paused'
+    const host = isUp && hostId !== null ? await house.routes.host(hostId) : undefined
+    return { 'x-porthole-state': host?.live === false ? 'away' : state }
+  }
 
   const givePass = async (c: Context<AppEnv>, pass: Omit<ViewPass, 'expiresAt'>, seconds: number) => {
     setCookie(c, viewCookie, await signViewPass(house.issuer, pass, seconds), {
@@ -125,6 +133,17 @@ export const viewRoutes = (house: House) => {
     return c.body(null, 204, { 'cache-control': 'no-store' })
   })
 
+  // The button of a page whose runtime failed or was lost: to connect wakes those that sleep, and only those.
+  app.post('/view/:ownerHash/start', async c => {
+    const { incoming } = c.env
+    const visit = await authorize(house, 'view', routeOf(c).ownerHash, incoming.headers)
+    checkOrigin(house, incoming.headers)
+    if (visit.access !== 'control') throw new Problem('insufficient-scope', { detail: 'the link is for watching only' })
+    const { state } = await house.conductor.start(visit.runtime, house.wakeMs)
+    if (state !== 'running') throw new Problem('not-running', { detail: `it is ${state}`, retryAfterSeconds: 5 })
+    return c.body(null, 204, { 'cache-control': 'no-store' })
+  })
+
   app.get('/view/:ownerHash/*', async c => {
     const { ownerHash, rest } = routeOf(c)
     const name = rest.split('?', 1)[0]?.slice(1) ?? ''
@@ -148,7 +167,7 @@ export const viewRoutes = (house: House) => {
       ...pageHeaders,
       'content-security-policy': framedBy(await framersOf(visit.tenant)),
       // An open view asks for its page to learn why its socket ended: it must not wake what somebody has stopped.
-      'x-porthole-state': visit.runtime.state,
+      ...(await standingOf(visit)),
       'x-porthole-access': visit.access,
     })
   })

@@ -8,12 +8,15 @@ import {
   findHost,
   findProfile,
   findRuntimeById,
+  finishMove,
   migrate,
   type ProfileRow,
   putTenant,
   type RuntimeRow,
   removeHost,
+  renewMove,
   setSchedulable,
+  startOn,
 } from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
 import { freshDatabase } from '../../../test/kit/database.ts'
@@ -54,19 +57,29 @@ describe('draining a host', { concurrency: false }, () => {
     await addHost(database.db, 'h1', 10)
     host = fakeHost()
     gateway = testGateway({ database, changes, room: () => room, host, log })
-    drains = watchDrains({
+    drains = watch()
+  })
+  afterEach(async () => {
+    await drains.stop()
+    await gateway.driver.close(1000)
+  })
+
+  const watch = (more: { moveLeaseMs?: number } = {}): DrainWatch =>
+    watchDrains({
       db: database.db,
       agents: host.agents,
       placement: createPlacement({ db: database.db, imageOf: () => undefined }),
       driver: gateway.driver,
       log,
       leaseMs,
+      ...more,
     })
-  })
-  afterEach(async () => {
+  /** Another gateway, which has not failed yet, takes over and looks. */
+  const anew = async (more: { moveLeaseMs?: number } = {}) => {
     await drains.stop()
-    await gateway.driver.close(1000)
-  })
+    drains = watch(more)
+    await drains.look()
+  }
 
   const stopped = async (owner: string): Promise<RuntimeRow> => {
     const { row } = await gateway.ensure(wanted(owner), 5000)
@@ -227,5 +240,128 @@ describe('draining a host', { concurrency: false }, () => {
     host.script.removeVolume = async () => {}
     await drains.look()
     assert.equal(host.volumes.get(`h1 ${row.ownerHash}`), 'cookies of alice')
+  })
+
+  describe('breaks off', () => {
+    /** As a gateway that has died in the middle: the copy at `to` is whole or not, and nobody renews the move. */
+    const diedMoving = async (row: RuntimeRow, to: string) => {
+      assert(await claimMove(database.db, await profileOf(row), to, 60_000))
+      host.volumes.set(`${to} ${row.ownerHash}`, 'old cookies')
+      await database.db.execute(`update profiles set moving_until = now() - interval '1 s'`)
+    }
+
+    it('with its gateway, and the owner goes on where the profile is: no copy is left to be taken for it later', async () => {
+      const row = await stopped('alice')
+      await addHost(database.db, 'h2', 10)
+      await diedMoving(row, 'h2')
+      const { row: again } = await gateway.ensure(wanted('alice'), 5000)
+      assert.equal(again.hostId, 'h1')
+      await drains.look()
+      assert.deepEqual([...host.volumes], [[`h1 ${row.ownerHash}`, 'cookies of alice']])
+      assert.deepEqual(await due(), [])
+    })
+
+    it('with its gateway and the host it went to: another gateway moves it to a third, and no copy is left', async () => {
+      const row = await stopped('alice')
+      await addHost(database.db, 'h2', 10)
+      await addHost(database.db, 'h3', 10)
+      await diedMoving(row, 'h2')
+      await setSchedulable(database.db, 'h2', false)
+      await drainHost(database.db, 'h1', 60)
+      await drains.look()
+      await drains.look()
+      assert.equal((await profileOf(row)).hostId, 'h3')
+      assert.deepEqual([...host.volumes], [[`h3 ${row.ownerHash}`, 'cookies of alice']])
+    })
+
+    it('with its gateway, and the profile is deleted: no copy is left', async () => {
+      const row = await stopped('alice')
+      await addHost(database.db, 'h2', 10)
+      await diedMoving(row, 'h2')
+      assert.equal((await gateway.remove(row, true, 5000)).state, 'deleted')
+      await drains.look()
+      assert.deepEqual([...host.volumes], [])
+    })
+
+    it('with its gateway and the host it comes from: an owner who gives it up leaves no copy', async () => {
+      const row = await stopped('alice')
+      await addHost(database.db, 'h2', 10)
+      await diedMoving(row, 'h2')
+      await database.db.execute(`update hosts set last_seen_at = now() - interval '1 h' where id = 'h1'`)
+      await addHost(database.db, 'h3', 10, { memoryBytes: 90_000 })
+      const { row: again } = await gateway.ensure(wanted('alice'), 8000, { freshProfile: true })
+      assert.equal(again.state, 'running')
+      await drains.look()
+      assert.equal(host.volumes.has(`h2 ${row.ownerHash}`), false)
+    })
+
+    it('with the agent it comes from: the next look begins it anew', async () => {
+      const row = await stopped('alice')
+      await addHost(database.db, 'h2', 10)
+      await drainHost(database.db, 'h1', 60)
+      host.script.read = async () => {
+        throw new AgentUnreachable('the agent was killed')
+      }
+      await drains.look()
+      assert.deepEqual([(await profileOf(row)).hostId, (await profileOf(row)).movingTo], ['h1', null])
+      host.script.read = async () => {}
+      await anew()
+      assert.equal((await profileOf(row)).hostId, 'h2')
+      await drains.look()
+      assert.deepEqual([...host.volumes], [[`h2 ${row.ownerHash}`, 'cookies of alice']])
+    })
+
+    it('with a host that says nothing more: the owner does not wait for its connection to end', async () => {
+      const row = await stopped('alice')
+      await addHost(database.db, 'h2', 10)
+      await anew({ moveLeaseMs: 300 })
+      const begun = Promise.withResolvers<void>()
+      host.script.write = () => {
+        begun.resolve()
+        return new Promise(() => {})
+      }
+      await drainHost(database.db, 'h1', 60)
+      const looking = drains.look()
+      await begun.promise
+      await database.db.execute(`update hosts set last_seen_at = now() - interval '21 s' where id = 'h2'`)
+      await looking
+      assert.deepEqual([(await profileOf(row)).hostId, (await profileOf(row)).movingTo], ['h1', null])
+      await setSchedulable(database.db, 'h1', true)
+      assert.equal((await gateway.ensure(wanted('alice'), 5000)).row.hostId, 'h1')
+    })
+  })
+
+  it('a profile that is deleted after it has moved is removed where it is now', async () => {
+    const row = await stopped('alice')
+    await addHost(database.db, 'h2', 10)
+    await drainHost(database.db, 'h1', 60)
+    await drains.look()
+    await drains.look()
+    assert.deepEqual([(await rowOf(row)).hostId, [...host.volumes.keys()]], ['h1', [`h2 ${row.ownerHash}`]])
+    assert.equal((await gateway.remove(row, true, 5000)).state, 'deleted')
+    assert.deepEqual([...host.volumes], [])
+    assert.deepEqual(await due(), [])
+  })
+
+  it('a profile that arrives elsewhere just as its owner is placed where it was is found where it is', async () => {
+    const row = await stopped('alice')
+    await addHost(database.db, 'h2', 10)
+    const claimed = (await claimMove(database.db, await profileOf(row), 'h2', 60_000)) ?? assert.fail()
+    assert(await finishMove(database.db, claimed))
+    // Chosen while the profile was there; what is due there is gone by now.
+    await database.db.execute('delete from volume_removals')
+    assert.equal(await startOn(database.db, row, 'h1', leaseMs), 'moving')
+    assert.equal((await profileOf(row)).hostId, 'h2')
+    assert.equal((await gateway.ensure(wanted('alice'), 5000)).row.hostId, 'h2')
+  })
+
+  it('a move that outlived its lease can neither end nor be renewed', async () => {
+    const row = await stopped('alice')
+    await addHost(database.db, 'h2', 10)
+    const claimed = (await claimMove(database.db, await profileOf(row), 'h2', 60_000)) ?? assert.fail()
+    await database.db.execute(`update profiles set moving_until = now() - interval '1 s'`)
+    assert.equal(await renewMove(database.db, claimed, 60_000), false)
+    assert.equal(await finishMove(database.db, claimed), false)
+    assert.equal((await profileOf(row)).hostId, 'h1')
   })
 })

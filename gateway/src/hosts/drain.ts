@@ -30,7 +30,7 @@ export type DrainWatch = {
 
 const everyMs = 2000
 /** A move is its gateway's for so long; then another one begins it anew. */
-const moveLeaseMs = 30_000
+const usualMoveLeaseMs = 30_000
 /** Moves at a time, per gateway: each is a stream through it. */
 const movesAtOnce = 2
 /** Milliseconds before a move that failed is tried again. */
@@ -45,6 +45,7 @@ export const watchDrains = ({
   driver,
   log,
   leaseMs,
+  moveLeaseMs = usualMoveLeaseMs,
 }: {
   db: Db
   agents: Agents
@@ -52,6 +53,8 @@ export const watchDrains = ({
   driver: Pick<Driver, 'take'>
   log: Logger
   leaseMs: number
+  /** Milliseconds; a third of it is how soon a move notices that a host has gone silent. */
+  moveLeaseMs?: number
 }): DrainWatch => {
   const stopping = new AbortController()
   const underWay = new Map<string, Promise<void>>()
@@ -91,6 +94,12 @@ export const watchDrains = ({
     }
   }
 
+  /** A host that has vanished from the network ends no connection: its silence has to end the move, for its owner's sake. */
+  const isStillGood = async (claimed: ProfileRow, from: HostView, to: HostView): Promise<boolean> => {
+    const hosts = await Promise.all([findHost(db, from.id), findHost(db, to.id)])
+    return hosts.every(host => host?.live) && (await renewMove(db, claimed, moveLeaseMs))
+  }
+
   const move = async (profile: ProfileRow, from: HostView): Promise<void> => {
     const to = await destinationOf(profile)
     if (!to) {
@@ -101,8 +110,8 @@ export const watchDrains = ({
     if (!claimed) return
     const cut = new AbortController()
     const renewal = setInterval(() => {
-      renewMove(db, claimed, moveLeaseMs).then(
-        isOurs => isOurs || cut.abort(),
+      isStillGood(claimed, from, to).then(
+        isGood => isGood || cut.abort(new Error('a host has gone silent, or the move is not ours any more')),
         // A lease that cannot be renewed runs out, and with it this move: the guard of its end sees to that.
         () => {},
       )

@@ -70,8 +70,9 @@ const follow = async (db: Db, log: Logger, row: RuntimeRow, fact: RuntimeFacts):
   }
   if (row.state === 'lost' && (fact.state === 'running' || fact.state === 'paused')) {
     const found = await toFound(db, row, fact.state)
-    if (found) log.info({ runtime: row.id, host: row.hostId, found: found !== 'no-room' }, 'lost runtime is back')
-    return found !== 'no-room'
+    const isRefused = typeof found === 'string'
+    if (found) log.info({ runtime: row.id, host: row.hostId, found: !isRefused }, 'lost runtime is back')
+    return !isRefused
   }
   // Frozen or let go by somebody who had no say: the row's word counts.
   const isTurned = (row.state === 'running' || row.state === 'paused') && row.workUntil === null

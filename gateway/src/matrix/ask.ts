@@ -10,7 +10,7 @@ export type Answered = {
   /** The problem's code; `page` for one of ours. */
   code: string | undefined
   text: string
-  /** The whole answer but its date and its request's id: status, headers as they were sent, body. */
+  /** The whole answer but its times and its request's id: status, headers as they were sent, body. */
   image: string
 }
 
@@ -43,7 +43,7 @@ const codeIn = (headers: http.IncomingHttpHeaders, text: string): string | undef
 
 const imageOf = ({ statusCode, rawHeaders }: http.IncomingMessage, text: string): string => {
   const lines = rawHeaders.flatMap((name, n) => (n % 2 === 0 ? [`${name}: ${rawHeaders[n + 1]}`] : []))
-  const kept = lines.filter(line => !/^(date|x-request-id):/i.test(line))
+  const kept = lines.filter(line => !/^(date|x-porthole-time|x-request-id):/i.test(line))
   return [statusCode, ...kept, '', text.replace(/"requestId":"\w+"/, '"requestId":""')].join('\n')
 }
 

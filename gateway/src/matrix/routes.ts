@@ -72,6 +72,7 @@ export const routes: readonly Row[] = [
   }),
   api('GET /v1/runtimes', 'runtimes:read', 200, { except: ownLists }),
   api('GET /v1/runtimes/{runtime}', 'runtimes:read', 200),
+  api('GET /v1/runtimes/{runtime}/connections', 'runtimes:read', 200),
   api('GET /v1/runtimes/{runtime}/wait', 'runtimes:read', 200, { query: 'timeout=0' }),
   api('POST /v1/runtimes/{runtime}/start', 'runtimes:write', 200),
   api('POST /v1/runtimes/{runtime}/stop', 'runtimes:write', 200),
@@ -144,6 +145,11 @@ export const routes: readonly Row[] = [
     except: { 'the cookie': { answer: forSockets, why: 'it may come in, as a WebSocket' } },
   }),
   edge('POST /view/{hash}/session', 204),
+  edge('POST /view/{hash}/start', 204, {
+    except: {
+      'the cookie': { answer: [403, 'wrong-origin'], why: 'its browser says whose page asks, and this one does not' },
+    },
+  }),
   edge('GET /vnc.html', 302, {
     at: 'shared',
     except: {
@@ -159,6 +165,9 @@ export const routes: readonly Row[] = [
   edge('ALL /cdp/{hash}/*', forSockets, { method: 'POST', rest: 'json/version' }),
   edge('ALL /rpc/{hash}/*', 200, { method: 'POST', rest: 'run', body: { actions: [] } }),
   edge('ALL /rpc/{hash}/*', 200, { method: 'GET', rest: 'health' }),
+  edge('ALL /port/{hash}/*', 200, { method: 'GET', rest: 'app/' }),
+  edge('ALL /port/{hash}/*', 308, { method: 'GET', rest: 'app' }),
+  edge('ALL /port/{hash}/*', [404, 'not-found'], { method: 'GET', rest: 'cdp/' }),
 
   open('GET /healthz', 200, 'load balancers ask; it says that the process lives'),
   open('GET /readyz', 200, 'load balancers ask; it says whether the database answers'),
@@ -179,6 +188,7 @@ export const upgrades: readonly Row[] = [
   socket('/cdp/{hash}/'),
   socket('/cdp/{hash}/devtools/*', { rest: 'browser/1' }),
   socket('/rpc/{hash}/*', { rest: 'socket' }),
+  socket('/port/{hash}/*', { rest: 'app/socket' }),
   socket('/websockify', {
     at: 'shared',
     except: {

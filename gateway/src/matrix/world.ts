@@ -25,6 +25,7 @@ import { ulid } from 'ulid'
 import { parseConfig } from '../config.ts'
 import { signViewPass } from '../edge/tickets.ts'
 import { type Mode, type OwnerHash, ownerHashOf } from '../identity/owner.ts'
+import { builtInSpecs } from '../runtimes/specs.ts'
 import { serve } from '../server.ts'
 import { createIssuer, type Issuer } from '../tokens/issuer.ts'
 import { randomToken } from '../tokens/random.ts'
@@ -126,7 +127,13 @@ export const createWorld = async (databaseUrl: string): Promise<World> => {
   const missing = { ...ids, hash: 'f'.repeat(16), owner: 'nobody', tenant: 'nobody', subject: 'for-nobody' }
   const nothing: Thing = { ...alice, names: { ...alice.names, ...missing } }
 
-  const config = parseConfig({ DATABASE_URL: databaseUrl, PORTHOLE_SECRET: secret, PORT: '0' })
+  const settings = parseConfig({ DATABASE_URL: databaseUrl, PORTHOLE_SECRET: secret, PORT: '0' })
+  // As the built-in one, with a named port besides.
+  const specs = builtInSpecs.map(spec => ({
+    ...spec,
+    recipe: { ...spec.recipe, ports: { ...spec.recipe.ports, app: 3000 } },
+  }))
+  const config = { ...settings, specs }
   const gateway = await serve(config, pino({ level: 'silent' }))
   let made = 0
 

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import type { PlacementPolicy } from '@porthole/db'
 import type { Demand } from '../runtimes/score.ts'
-import { findSpec } from '../runtimes/specs.ts'
+import type { Specs } from '../runtimes/specs.ts'
 import { ensureBody } from './schemas.ts'
 
 /** What of a request decides where it is placed. */
@@ -31,8 +31,9 @@ export const explainAnswer = z
 export const demandFrom = (
   { spec, resources, placement }: z.infer<typeof explainBody>,
   policy: PlacementPolicy,
+  specs: Pick<Specs, 'find'>,
 ): Demand => {
-  const { recipe, memoryShare, cpuShare } = findSpec(spec)
+  const { recipe, memoryShare, cpuShare } = specs.find(spec)
   const memoryBytes = resources.memoryMb ? resources.memoryMb * 1024 ** 2 : recipe.memoryBytes
   return {
     memoryBytes: Math.ceil(memoryBytes * memoryShare),

@@ -22,6 +22,7 @@ import { randomToken } from '../tokens/random.ts'
 import { demandFrom, explainAnswer, explainBody } from './explain.ts'
 import { bearer, createRouter, guard, jsonAnswer, problemAnswers } from './openapi.ts'
 import { hostSchema, limit, pageOf, plainText } from './schemas.ts'
+import { tellTime } from './tell-time.ts'
 
 const joinTokenSeconds = 300
 /** Hosts told of in one explanation. */
@@ -108,6 +109,7 @@ export const hostRoutes = (house: House) => {
   app.openapi(
     createRoute({
       method: 'post',
+      middleware: tellTime(house),
       path: '/v1/hosts/join',
       operationId: 'joinHost',
       summary: 'Join as a host (for agents)',
@@ -227,7 +229,9 @@ export const hostRoutes = (house: House) => {
       },
     }),
     async c => {
-      const explained = await house.placement.explain(demandFrom(c.req.valid('json'), house.placement.policy))
+      const explained = await house.placement.explain(
+        demandFrom(c.req.valid('json'), house.placement.policy, house.specs),
+      )
       const hosts = explained.slice(0, maxExplained).map(({ host, score, reason }) => ({
         id: host.id,
         name: host.name,

@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { addTicket, findRuntime, listRuntimes, type RuntimeRow, type RuntimeState, runtimeStates } from '@porthole/db'
-import { ticketUrl } from '../edge/tickets.ts'
+import { portTicketOf, viewTicket } from '../edge/ticket-links.ts'
 import { type Guest, type House, isTheirs } from '../house.ts'
 import { Problem } from '../problem.ts'
 import { allowanceHeaders } from '../runtimes/conductor.ts'
@@ -55,7 +55,7 @@ const verbs: Record<'start' | 'stop' | 'pause' | 'resume', { summary: string; se
 export const runtimeRoutes = (house: House) => {
   const app = createRouter()
   const { db } = house.database
-  const present = (row: RuntimeRow) => presentRuntime(house.base, row)
+  const present = (row: RuntimeRow) => presentRuntime(house, row)
 
   /** The caller's runtime. @throws Problem `not-found`, `gone` */
   const find = async (caller: Guest, id: string, { deletedToo = false } = {}): Promise<RuntimeRow> => {
@@ -99,7 +99,7 @@ export const runtimeRoutes = (house: House) => {
       const body = c.req.valid('json')
       const key = c.req.valid('header')['idempotency-key']
       // Before the replay: what it was answered with is for that owner only.
-      const wanted = await wantedFrom(caller, caller.row, body, house.seal)
+      const wanted = await wantedFrom(caller, caller.row, body, house)
       const answer = await idempotent(db, callerKey(caller), key, body, async () => {
         const { row, created, allowance } = await house.conductor.ensure(wanted, body.wait * 1000, {
           freshProfile: body.profile === 'fresh',
@@ -280,7 +280,7 @@ export const runtimeRoutes = (house: House) => {
       path: '/v1/runtimes/{id}/tickets',
       operationId: 'createTicket',
       summary: "Make a link for a person's browser",
-      description: 'The link works once, within its time, and opens the live view.',
+      description: 'The link works once, within its time, and opens the live view, or a named port.',
       tags: ['Runtimes'],
       security: bearer,
       request: {
@@ -292,6 +292,9 @@ export const runtimeRoutes = (house: House) => {
               schema: z
                 .strictObject({
                   access: z.enum(['control', 'view']).default('control'),
+                  port: plainText(31).optional().openapi({
+                    description: 'A named port to open instead of the view; it must have a host name of its own.',
+                  }),
                   ttl: z.int().min(1).max(maxTicketSeconds).default(maxTicketSeconds).openapi({
                     description: 'Seconds until it can no longer be used.',
                   }),
@@ -314,7 +317,7 @@ export const runtimeRoutes = (house: House) => {
     async c => {
       const caller = c.get('guest')
       const row = await find(caller, c.req.valid('param').id)
-      const { access, ttl } = c.req.valid('json')
+      const { access, port, ttl } = c.req.valid('json')
       const token = randomToken('tk')
       const { tenant, ownerHash } = row
       const ticket = {
@@ -326,8 +329,9 @@ export const runtimeRoutes = (house: House) => {
         tokenId: caller.tokenId ?? null,
         goodUntil: new Date(caller.expiresAt * 1000),
       }
-      const expiresAt = await addTicket(db, token, ticket, ttl)
-      return c.json({ url: ticketUrl(house.base, ownerHash, token), access, expiresAt: expiresAt.toISOString() }, 201)
+      const opened = port === undefined ? viewTicket(house, row, token) : portTicketOf(house, row, port, access, token)
+      const expiresAt = await addTicket(db, opened.key, ticket, ttl)
+      return c.json({ url: opened.url, access, expiresAt: expiresAt.toISOString() }, 201)
     },
   )
 

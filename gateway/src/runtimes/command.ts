@@ -1,27 +1,28 @@
 import type { RuntimeRow } from '@porthole/db'
 import type { StartCommand } from '@porthole/protocol'
 import { z } from 'zod'
+import type { Mode } from '../identity/owner.ts'
+import { viewUrl } from '../identity/view-url.ts'
 import type { Seal } from '../tokens/seal.ts'
-import { urlsOf } from './present.ts'
-import { findSpec } from './specs.ts'
+import type { Specs } from './specs.ts'
 
 const envJson = z.record(z.string(), z.string())
 
 /** What the host is told to start, with the request's environment unsealed. */
 export const startCommandOf = async (
   row: RuntimeRow,
-  { base, seal, deadlineMs }: { base: string; seal: Seal; deadlineMs: number },
+  { base, specs, seal, deadlineMs }: { base: string; specs: Pick<Specs, 'find'>; seal: Seal; deadlineMs: number },
 ): Promise<StartCommand> => ({
   generation: row.generation,
   tenant: row.tenant,
   ownerHash: row.ownerHash,
   recipe: {
-    ...findSpec(row.spec).recipe,
+    ...specs.find(row.spec).recipe,
     memoryBytes: row.start.memoryBytes,
     cpus: row.start.cpus,
     ...(row.start.gpus ? { gpus: row.start.gpus } : {}),
   },
   env: row.start.sealedEnv ? envJson.parse(JSON.parse(await seal.open('runtime-env', row.start.sealedEnv))) : {},
-  viewUrl: urlsOf(base, row).view,
+  viewUrl: viewUrl(base, row.mode as Mode, row.ownerHash),
   deadlineMs,
 })

@@ -4,7 +4,7 @@ import {
   CreatesExceeded,
   claimOwner,
   type Db,
-  dueRemoval,
+  dueRemovals,
   findLive,
   findProfile,
   findRuntimeById,
@@ -260,7 +260,10 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
       if (!(cause instanceof AgentUnreachable || cause instanceof AgentRefused)) throw cause
       throw new Problem('host-unreachable', { detail: cause.message, retryAfterSeconds: 5, cause })
     }
-    await forgetProfile(db, profile.id)
+    await db.transaction(async tx => {
+      const forgotten = await forgetProfile(tx, profile.id)
+      if (forgotten) await dueRemovals(tx, forgotten, new Set([profile.hostId]))
+    })
     return row
   }
 
@@ -268,7 +271,7 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
   const startAfresh = (wanted: NewRuntime) =>
     db.transaction(async tx => {
       const left = await forgetProfileAway(tx, wanted)
-      if (left) await dueRemoval(tx, left, left.hostId)
+      if (left) await dueRemovals(tx, left)
     })
 
   const ensureOnce: Conductor['ensure'] = async (wanted, ms) => {

@@ -13,8 +13,10 @@ import {
   toFailedAndFree,
   toFailedStillHeld,
   toPlaceAnew,
+  toResumed,
   toRunning,
   toStopped,
+  toStopping,
   waitLeft,
 } from '@porthole/db'
 import type { AgentErrorCode, StartCommand } from '@porthole/protocol'
@@ -33,6 +35,8 @@ const silentMs = 10_000
 
 /** Hosts that may refuse one start before it has failed. */
 const maxRefusals = 3
+/** Times that a step is put off on a host that answers, before it is taken to be impossible: a minute and more. */
+const maxTries = 6
 
 /** Moves runtimes on from passing states, on whichever gateway; a row's work lease says which. */
 export type Driver = {
@@ -64,6 +68,11 @@ const startErrorOf = ({ problem }: AgentRefused): RuntimeError => ({
   ...(problem.exitCode === undefined ? {} : { exitCode: problem.exitCode }),
   ...(problem.logTail === undefined ? {} : { logTail: problem.logTail }),
 })
+
+const unreadable = (error: Error): RuntimeError =>
+  error instanceof Problem
+    ? { code: error.code, detail: error.message }
+    : { code: 'runtime-failed', detail: 'what it was asked to start with cannot be read any more: delete it' }
 
 const startErrorCodes: Partial<Record<AgentErrorCode, string>> = {
   'not-ready': 'start-timeout',
@@ -108,6 +117,10 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
     return undefined
   }
 
+  /** A host that is away is waited for, until it is back, lost or removed. One that is there and fails each time is not. */
+  const isHopeless = async (row: RuntimeRow): Promise<boolean> =>
+    row.workTries >= maxTries && row.hostId !== null && (await findHost(db, row.hostId))?.live === true
+
   const placeIt = async (row: RuntimeRow) => {
     try {
       const attempt = (current: RuntimeRow) => placement.place(current, leaseMs, refusals.get(row.id))
@@ -125,7 +138,12 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
   const startIt = async (row: RuntimeRow) => {
     const agent = await agentOf(row.hostId)
     if (!agent) return toFailedAndFree(db, row, { code: 'host-unreachable', detail: 'its host was removed' })
-    const command = await commandFor(row)
+    const command = await commandFor(row).catch((error: Error) => error)
+    // Its spec is not known any more, or its environment cannot be opened: that is so each time.
+    if (command instanceof Error) {
+      log.error({ err: command, runtime: row.id }, 'start cannot be described to a host')
+      return toFailedStillHeld(db, row, unreadable(command))
+    }
     const startedAt = performance.now()
     for (let attempt = 1; ; attempt++) {
       try {
@@ -186,12 +204,22 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
       if (isGone(error))
         return toFailedStillHeld(db, row, { code: 'runtime-failed', detail: 'its container ended while it was paused' })
       const now = await findRuntimeById(db, row.id)
-      if (now?.state === row.state && now.generation === row.generation) return putOff(row, error)
+      if (now?.state === row.state && now.generation === row.generation)
+        return (await isHopeless(row)) ? turnBack(row, error) : putOff(row, error)
     }
     // Moved meanwhile: what was just sent may have come after what the newer move sent. That is said again.
     const now = await findRuntimeById(db, row.id)
     const isTurned = now?.generation === row.generation && (now.state === 'paused' || now.state === 'running')
     return isTurned ? turnIt(now) : undefined
+  }
+
+  /** Its host cannot freeze it: it goes on, or where it may not, it stops. One that cannot be let go on is of no use. */
+  const turnBack = async (row: RuntimeRow, error: Error): Promise<RuntimeRow | undefined> => {
+    log.error({ err: error, runtime: row.id, state: row.state }, 'host can neither pause nor resume it')
+    if (row.state === 'running')
+      return toFailedStillHeld(db, row, { code: 'runtime-failed', detail: `it cannot be resumed: ${error.message}` })
+    const resumed = await toResumed(db, row, leaseMs)
+    return resumed === 'over-quota' ? toStopping(db, row, leaseMs, 'it cannot be paused') : resumed
   }
 
   const stopIt = async (row: RuntimeRow) => {
@@ -200,25 +228,28 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
     try {
       await agent?.stop(row.id, { generation: row.generation })
     } catch (error) {
-      return putOff(row, error)
+      if (!(error instanceof Error) || !(await isHopeless(row))) return putOff(row, error)
+      // Its removal goes on being tried, and it keeps its room until then.
+      return toFailedStillHeld(db, row, { code: 'runtime-failed', detail: `it cannot be stopped: ${error.message}` })
     }
     return toStopped(db, row)
   }
 
   const deleteIt = async (row: RuntimeRow) => {
-    // A runtime that was never placed can still have a profile, from an earlier one of the same owner.
-    const hostId = row.hostId ?? (row.removeVolume ? ((await findProfile(db, row))?.hostId ?? null) : null)
-    const agent = await agentOf(hostId)
+    // The profile may be an earlier runtime's of the same owner, or have moved on since this one was last on a host.
+    const profile = row.removeVolume ? await findProfile(db, row) : undefined
+    const places = new Set([row.hostId, profile?.hostId].filter(id => typeof id === 'string'))
     try {
-      await agent?.remove(row.id, {
-        generation: Math.max(1, row.generation),
-        ownerHash: row.ownerHash,
-        removeVolume: row.removeVolume,
-      })
+      for (const place of places)
+        await (await agentOf(place))?.remove(row.id, {
+          generation: Math.max(1, row.generation),
+          ownerHash: row.ownerHash,
+          removeVolume: row.removeVolume,
+        })
     } catch (error) {
       return putOff(row, error)
     }
-    const deleted = await toDeleted(db, row)
+    const deleted = await toDeleted(db, row, places)
     if (deleted) return deleted
     const now = await findRuntimeById(db, row.id)
     // The volume was asked for while the host removed the rest: once more, with it.

@@ -1,15 +1,18 @@
 import {
   type Db,
+  findHome,
   findHost,
-  findProfile,
   type HostView,
   listHosts,
   type PlacementPolicy,
   type RuntimeRow,
-  startOn,
+  type Started,
+  tryStartOn,
 } from '@porthole/db'
 import { Problem } from '../problem.ts'
-import { type Demand, demandOf, type Reason, scoreOf, whyNot } from './score.ts'
+import { type Chooser, createChooser } from './choice.ts'
+import { type Candidate, type Demand, demandOf, type Reason, scoreOf, whyNot } from './score.ts'
+import { type Snapshot, snapshotOf } from './snapshot.ts'
 
 /** Chooses hosts. */
 export type Placement = {
@@ -56,11 +59,12 @@ type Refusal = { host: string; reason: Reason }
 const pageSize = 1000
 /** Hosts whose reasons an answer tells one by one. */
 const maxTold = 20
-/** Hosts that are tried for one placement, should others take the room each time. */
+/** Hosts that are tried by one look at the fleet, should others take the room each time; and looks. */
 const maxTries = 8
+const maxRounds = 4
 
 const lostTo: Record<'full' | 'moving' | 'behind', Reason> = {
-  behind: { why: 'others of this tenant wait for its room', never: false },
+  behind: { why: 'others in line have their turn before', never: false },
   full: { why: 'its last room went to another runtime', never: false },
   moving: { why: 'the profile is on its way to another host', never: false },
 }
@@ -79,12 +83,17 @@ export const createPlacement = ({
   db,
   policy = 'spread',
   imageOf,
+  snapshot = snapshotOf(db),
+  chooser = createChooser(),
 }: {
   db: Db
   /** Of runtimes that ask for none. */
   policy?: PlacementPolicy
   /** The image of a spec; undefined: the host's own default. */
   imageOf(spec: string): string | undefined
+  /** Default: of this database. */
+  snapshot?: Snapshot
+  chooser?: Chooser
 }): Placement => {
   const allHosts = async (): Promise<HostView[]> => {
     const hosts: HostView[] = []
@@ -96,51 +105,114 @@ export const createPlacement = ({
     }
   }
 
-  const judge = (hosts: HostView[], demand: Demand): Explanation[] =>
-    hosts
-      .map(host => ({ host, score: scoreOf(host, demand), reason: whyNot(host, demand) }))
-      .toSorted((a, b) => b.score - a.score)
-
-  /** The host a runtime has to go to: where its container may still be, or where its profile is. */
-  const homeOf = async (row: RuntimeRow): Promise<string | undefined> => {
-    if (row.reserved && row.hostId) return row.hostId
+  /** The host a runtime has to go to: where its container may still be, or where its profile is. One that was removed is none. */
+  const homeOf = async (row: RuntimeRow): Promise<HostView | undefined> => {
+    if (row.reserved && row.hostId) return findHost(db, row.hostId)
     // A task leaves nothing behind that it would go back for.
-    return row.mode === 'docker-per-task' ? undefined : (await findProfile(db, row))?.hostId
+    return row.mode === 'docker-per-task' ? undefined : findHome(db, row)
+  }
+
+  const tryHost = async (row: RuntimeRow, hostId: string, leaseMs: number): Promise<Started['outcome']> => {
+    const { outcome, reserved } = await tryStartOn(db, row, hostId, leaseMs)
+    if (reserved) snapshot.took(hostId, reserved)
+    if (outcome === 'full') snapshot.refuse(hostId)
+    return outcome
+  }
+
+  const placeAt: Place = async (home, row, demand, leaseMs, excluded) => {
+    const refuse = (reason: Reason) => {
+      if (!home.live)
+        throw new Problem('profile-unavailable', { detail: `${home.name}: ${reason.why}`, retryAfterSeconds: 10 })
+      throw new NoRoom([{ host: home.name, reason }])
+    }
+    const refusal = excluded.get(home.id)
+    if (refusal !== undefined) return refuse({ why: refusal, never: false })
+    // Its profile is on its way to another host, or soon will be: that is worth waiting for.
+    if (home.drainUntil && !row.reserved)
+      return refuse({ why: 'it is being drained, and the profile moves', never: false })
+    const reason = whyNot(home, demand)
+    // What it holds there already is its own.
+    if (reason && !row.reserved) return refuse(reason)
+    const outcome = await tryHost(row, home.id, leaseMs)
+    return isLost(outcome) ? refuse(lostTo[outcome]) : outcome
+  }
+
+  const placeAnywhere = async (row: RuntimeRow, demand: Demand, leaseMs: number, excluded: Excluded) => {
+    let fleet = await snapshot.recent()
+    /** Hosts that others have got in the meantime, or have a right to. */
+    const lost = new Map<string, Reason>()
+    for (let round = 1; ; round += 1) {
+      const { hosts, refused } = fleet
+      const isOpen = (id: string) => !excluded.has(id) && !lost.has(id) && !refused.has(id)
+      const chosen = chooser.choose(hosts, demand, isOpen).slice(0, maxTries)
+      for (const { id } of chosen) {
+        const outcome = await tryHost(row, id, leaseMs)
+        if (!isLost(outcome)) return outcome
+        lost.set(id, lostTo[outcome])
+      }
+      // What is said of the hosts is true of them now, and not of a moment ago.
+      const behind = [...lost.values()].filter(reason => reason === lostTo.behind).length
+      if (round > 1 && (chosen.length === 0 || behind >= maxTries || round === maxRounds))
+        throw new NoRoom(reasonsOf(hosts, demand, excluded, lost))
+      fleet = await snapshot.fresh()
+      // By the new figures it has room, or it has not.
+      for (const [id, reason] of lost) if (reason === lostTo.full) lost.delete(id)
+    }
+  }
+
+  /**
+   * One that has never run seldom has a home: it is tried where it would go without one, which costs nobody a look. Where its
+   * owner has a profile on another host, that host refuses it. @returns undefined when it is to be looked at properly
+   */
+  const placeNew = async (row: RuntimeRow, demand: Demand, leaseMs: number, excluded: Excluded) => {
+    if (row.generation > 0 || row.lineSince) return undefined
+    const { hosts, refused } = await snapshot.recent()
+    const [host] = chooser.choose(hosts, demand, id => !excluded.has(id) && !refused.has(id))
+    const outcome = host && (await tryHost(row, host.id, leaseMs))
+    return typeof outcome === 'object' ? outcome : undefined
   }
 
   return {
     policy,
     place: async (row, leaseMs, excluded = new Map()) => {
+      const demand = demandOf(row, policy, imageOf(row.spec))
+      const started = await placeNew(row, demand, leaseMs, excluded)
+      if (started) return started
       const home = await homeOf(row)
-      const homeHost = home === undefined ? undefined : await findHost(db, home)
-      // A home that was removed is none.
-      const hosts = homeHost ? [homeHost] : await allHosts()
-      const reasons: Refusal[] = []
-      let tries = 0
-      for (const { host, reason } of judge(hosts, demandOf(row, policy, imageOf(row.spec)))) {
-        const refusal = excluded.get(host.id)
-        if (refusal !== undefined) reasons.push({ host: host.name, reason: { why: refusal, never: false } })
-        // Its profile is on its way to another host, or soon will be: that is worth waiting for.
-        else if (homeHost && host.drainUntil && !row.reserved)
-          reasons.push({ host: host.name, reason: { why: 'it is being drained, and the profile moves', never: false } })
-        // What it holds there already is its own.
-        else if (reason && !(row.reserved && row.hostId === host.id)) reasons.push({ host: host.name, reason })
-        else if (tries++ >= maxTries) reasons.push({ host: host.name, reason: { why: 'not tried', never: false } })
-        else {
-          const started = await startOn(db, row, host.id, leaseMs)
-          if (started !== 'full' && started !== 'moving' && started !== 'behind') return started
-          reasons.push({ host: host.name, reason: lostTo[started] })
-        }
-      }
-      const [only] = hosts
-      if (homeHost && only?.live === false)
-        throw new Problem('profile-unavailable', {
-          detail: `${only.name}: ${reasons[0]?.reason.why}`,
-          retryAfterSeconds: 10,
-        })
-      throw new NoRoom(reasons)
+      return home ? placeAt(home, row, demand, leaseMs, excluded) : placeAnywhere(row, demand, leaseMs, excluded)
     },
 
-    explain: async demand => judge(await allHosts(), demand),
+    explain: async demand =>
+      (await allHosts())
+        .map(host => ({ host, score: scoreOf(host, demand), reason: whyNot(host, demand) }))
+        .toSorted((a, b) => b.score - a.score),
   }
+}
+
+type Excluded = ReadonlyMap<string, string>
+type Place = (
+  home: HostView,
+  row: RuntimeRow,
+  demand: Demand,
+  leaseMs: number,
+  excluded: Excluded,
+) => Promise<RuntimeRow | 'over-quota' | undefined>
+
+const isLost = (outcome: Started['outcome']): outcome is keyof typeof lostTo =>
+  outcome === 'full' || outcome === 'moving' || outcome === 'behind'
+
+/** Why each host has not taken it, those that would be better first. */
+const reasonsOf = (
+  hosts: readonly Candidate[],
+  demand: Demand,
+  excluded: Excluded,
+  lost: ReadonlyMap<string, Reason>,
+): Refusal[] => {
+  const reasonOf = (host: Candidate): Reason => {
+    const refusal = excluded.get(host.id)
+    if (refusal !== undefined) return { why: refusal, never: false }
+    return lost.get(host.id) ?? whyNot(host, demand) ?? { why: 'not tried', never: false }
+  }
+  const ordered = hosts.length > maxTold ? hosts : hosts.toSorted((a, b) => scoreOf(b, demand) - scoreOf(a, demand))
+  return ordered.map(host => ({ host: host.name, reason: reasonOf(host) }))
 }

@@ -3,6 +3,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import {
   connect,
   type Database,
+  findHost,
   findRuntimeById,
   findTenant,
   migrate,
@@ -17,7 +18,9 @@ import { testLog } from '../../../test/kit/logs.ts'
 import { AgentUnreachable } from '../agents/client.ts'
 import { type Changes, listenForChanges } from './changes.ts'
 import { leaseMs } from './driver.ts'
+import { createPlacement } from './placement.ts'
 import { openRoom, type Room } from './room.ts'
+import { demandOf } from './score.ts'
 import { codeOf, fakeHost, refusal, type TestGateway, testGateway } from './testing.ts'
 
 describe('room in a tenant', { concurrency: false }, () => {
@@ -332,19 +335,43 @@ describe('room in a tenant', { concurrency: false }, () => {
       assert(performance.now() - startedAt < 5000)
     })
 
-    it('is given to the tenants in line alike, and within each in its order', async () => {
+    it('that there is none of is told of each host as an operator is told who asks beforehand', async () => {
+      const hosts: [string, Parameters<typeof addHost>[3]][] = [
+        ['silent', { lastSeenAt: new Date(Date.now() - 30_000) }],
+        ['cordoned', { schedulable: false }],
+        ['elsewhere', { labels: { zone: 'b' } }],
+        ['taken', { labels: { zone: 'a' }, gpus: 2, reservedSlots: 5 }],
+        ['without', { labels: { zone: 'a' } }],
+        ['full', { labels: { zone: 'a' }, gpus: 2, diskFreeBytes: 1 }],
+      ]
+      for (const [id, more] of hosts) await addHost(database.db, id, 5, more)
+      const { ensure } = await another()
+      const start = { memoryBytes: 2000, cpus: 1, require: { zone: 'a' } }
+      const refused = await ensure(wanted('alice', { needGpus: 1, start }), 0)
+        .then(({ row }) => reached(row.id, now => now.state === 'failed'))
+        .then(({ error }) => error?.detail ?? assert.fail())
+      const placement = createPlacement({ db: database.db, imageOf: () => undefined })
+      const explained = await placement.explain(demandOf(await ownerRow('alice'), 'spread', undefined))
+      assert.deepEqual(
+        refused.split('; ').toSorted(),
+        explained.map(({ host: { name }, reason }) => `${name}: ${reason?.why}`).toSorted(),
+      )
+      assert.equal(explained.length, hosts.length)
+    })
+
+    it('is given to the tenants in line by turns, and within each in its order', async () => {
       await full()
       await putTenant(database.db, { slug: 'acme', mode: 'docker-per-principal' })
-      const { ensure, remove } = await another()
-      const { row: first } = await ensure(wanted('alice'), 5000)
+      const [one, two] = [await another(), await another()]
+      const { row: first } = await one.ensure(wanted('alice'), 5000)
       const order: string[] = []
       const asked = async (tenant: string, owner: string) => {
-        const { row } = await ensure(wanted(owner, { tenant }), 60_000)
+        const { row } = await two.ensure(wanted(owner, { tenant }), 60_000)
         order.push(owner)
-        await remove(row, true, 5000)
+        await two.remove(row, true, 5000)
       }
       const waiting: Promise<void>[] = []
-      for (const owner of ['a1', 'a2', 'a3', 'a4']) {
+      for (const owner of ['a1', 'a2', 'a3', 'a4', 'a5']) {
         waiting.push(asked('default', owner))
         await inLine(owner)
       }
@@ -352,15 +379,59 @@ describe('room in a tenant', { concurrency: false }, () => {
         waiting.push(asked('acme', owner))
         await inLine(owner)
       }
-      await remove(first, true, 5000)
+      await one.remove(first, true, 5000)
       await Promise.all(waiting)
+      assert.deepEqual(order, ['a1', 'b1', 'a2', 'b2', 'a3', 'a4', 'a5'])
+    })
+
+    it('goes to one who waits, and not to who has just come, whoever of another tenant that is', async () => {
+      await full()
+      await putTenant(database.db, { slug: 'acme', mode: 'docker-per-principal' })
+      const { ensure, remove } = await another()
+      const { row: alice } = await ensure(wanted('alice'), 5000)
+      // Its keeper is nobody of this test's: it stays where it is, and takes no room.
+      await database.db.execute(`insert into runtimes
+        (id, tenant, mode, owner, owner_hash, spec, need_memory_bytes, need_cpu_millis, start, line_since, line_until, line_for)
+        values ('rt_0', 'acme', 'shared', 'first', 'ffffffffffffffff', 'browser', 1000, 100, '{}', now(), now() + interval '1 h', 'hosts')`)
+      await remove(alice, true, 5000)
+      await assert.rejects(ensure(wanted('bob'), 1500), (error: Error) => {
+        codeOf('no-capacity')(error)
+        assert.match(error.message, /others in line have their turn before/)
+        return true
+      })
+      // One that could not go to this host holds up nobody here.
+      await database.db.execute(`update runtimes set start = '{"require":{"zone":"b"}}' where id = 'rt_0'`)
+      assert.equal((await ensure(wanted('carol'), 5000)).row.state, 'running')
+      await remove(await ownerRow('carol'), true, 5000)
+      // Nor does one whose keeper has gone away.
+      await database.db.execute(`update runtimes set start = '{}', line_until = now() where id = 'rt_0'`)
+      assert.equal((await ensure(wanted('dave'), 5000)).row.state, 'running')
+    })
+
+    it('is reserved by GPU too: never more than there are, waited for, and free again', async () => {
+      await addHost(database.db, 'h1', 50)
+      await addHost(database.db, 'h2', 50, { gpus: 2 })
+      const { ensure, stop } = await another()
+      const gpu = (owner: string) => ensure(wanted(owner, { needGpus: 1 }), 30_000)
+      const two = await Promise.all(['a', 'b'].map(gpu))
       assert.deepEqual(
-        ['a', 'b'].map(letter => order.filter(owner => owner.startsWith(letter))),
-        [
-          ['a1', 'a2', 'a3', 'a4'],
-          ['b1', 'b2'],
-        ],
+        two.map(({ row }) => row.hostId),
+        ['h2', 'h2'],
       )
+      const waiting = gpu('c')
+      await inLine('c')
+      const reserved = async () => (await findHost(database.db, 'h2'))?.reservedGpus
+      assert.equal(await reserved(), 2)
+      // Who needs none goes where none is, and does not wait behind.
+      assert.equal((await ensure(wanted('plain'), 5000)).row.hostId, 'h1')
+      await assert.rejects(ensure(wanted('d', { needGpus: 3 }), 30_000), (error: Error) => {
+        codeOf('no-capacity')(error)
+        assert.match(error.message, /h1: it has 0 GPUs in all, 3 are needed.*h2: it has 2 GPUs in all/)
+        return true
+      })
+      const [first] = two
+      await stop(first?.row ?? assert.fail(), 5000)
+      assert.deepEqual([(await waiting).row.hostId, await reserved()], ['h2', 2])
     })
 
     it('that one waits for holds up nobody of its tenant who asks for less, or could go elsewhere', async () => {

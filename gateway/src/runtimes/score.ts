@@ -12,6 +12,29 @@ export type Demand = {
   image: string | undefined
 }
 
+/** What a choice needs to know of a host. */
+export type Candidate = Pick<
+  HostView,
+  | 'id'
+  | 'name'
+  | 'live'
+  | 'schedulable'
+  | 'memoryBytes'
+  | 'cpuMillis'
+  | 'slots'
+  | 'gpus'
+  | 'reservedMemoryBytes'
+  | 'reservedCpuMillis'
+  | 'reservedSlots'
+  | 'reservedGpus'
+  | 'diskFreeBytes'
+  | 'labels'
+  | 'images'
+> & {
+  /** Null before its first heartbeat. */
+  lastSeenAt: Date | true | null
+}
+
 /** Why a host does not do. `never`: not by waiting for others to leave, either. */
 export type Reason = { why: string; never: boolean }
 
@@ -21,7 +44,7 @@ export const leastDiskBytes = 1024 ** 3
 const toMib = (bytes: number) => Math.floor(bytes / 1024 ** 2)
 
 /** Why a host cannot take a runtime; undefined when it can. */
-export const whyNot = (host: HostView, need: Demand): Reason | undefined => {
+export const whyNot = (host: Candidate, need: Demand): Reason | undefined => {
   const never = (why: string): Reason => ({ why, never: true })
   const full = (why: string): Reason => ({ why, never: false })
   if (!host.live) return never(host.lastSeenAt ? 'it has been silent for 20 s or more' : 'it has not reported yet')
@@ -48,6 +71,22 @@ export const whyNot = (host: HostView, need: Demand): Reason | undefined => {
   return undefined
 }
 
+const hasLabels = ({ labels }: Candidate, require: Demand['require']): boolean => {
+  for (const name in require) if (!Object.hasOwn(labels, name) || labels[name] !== require[name]) return false
+  return true
+}
+
+/** As `whyNot`, for those who look at thousands and do not ask why. */
+export const canTake = (host: Candidate, need: Demand): boolean =>
+  host.live &&
+  host.schedulable &&
+  host.reservedSlots + 1 <= host.slots &&
+  host.reservedMemoryBytes + need.memoryBytes <= host.memoryBytes &&
+  host.reservedCpuMillis + need.cpuMillis <= host.cpuMillis &&
+  host.reservedGpus + need.gpus <= host.gpus &&
+  (host.diskFreeBytes === null || host.diskFreeBytes >= leastDiskBytes) &&
+  hasLabels(host, need.require)
+
 const share = (used: number, all: number) => Math.min(1, used / Math.max(1, all))
 
 /**
@@ -55,7 +94,7 @@ const share = (used: number, all: number) => Math.min(1, used / Math.max(1, all)
  * it runs out. A host that has the image saves its pull, which is worth more than a few per cent of room. A host with
  * GPUs is kept for what needs one.
  */
-export const scoreOf = (host: HostView, need: Demand): number => {
+export const scoreOf = (host: Candidate, need: Demand): number => {
   const used =
     0.6 * share(host.reservedMemoryBytes + need.memoryBytes, host.memoryBytes) +
     0.3 * share(host.reservedCpuMillis + need.cpuMillis, host.cpuMillis) +

@@ -10,6 +10,14 @@ export type Spec = {
   cpuShare: number
 }
 
+/** The recipes there are. */
+export type Specs = {
+  /** @throws Problem `spec-not-found` */
+  find(name: string): Spec
+  /** Ports of a spec, by name; undefined: there is no such spec (any more). */
+  portsOf(name: string): Recipe['ports'] | undefined
+}
+
 const mebibytes = (n: number) => n * 1024 ** 2
 const gibibytes = (n: number) => n * 1024 ** 3
 
@@ -36,16 +44,22 @@ const browser: Spec = {
   cpuShare: 0.05,
 }
 
-export const builtInSpecs: ReadonlyMap<string, Spec> = new Map([[browser.recipe.name, browser]])
+export const builtInSpecs: readonly Spec[] = [browser]
 export const defaultSpec = browser.recipe.name
 
-/** @throws Problem `spec-not-found` */
-export const findSpec = (name: string): Spec => {
-  const spec = builtInSpecs.get(name)
-  if (!spec)
-    throw new Problem('spec-not-found', {
-      detail: `there is no spec ${JSON.stringify(name)}; there is ${[...builtInSpecs.keys()].join(', ')}`,
-      faults: [{ pointer: '#/spec', detail: 'unknown' }],
-    })
-  return spec
+/** @param own an operator's; one of a built-in's name replaces it */
+export const createSpecs = (own: readonly Spec[] = []): Specs => {
+  const byName = new Map([...builtInSpecs, ...own].map(spec => [spec.recipe.name, spec]))
+  return {
+    find: name => {
+      const spec = byName.get(name)
+      if (!spec)
+        throw new Problem('spec-not-found', {
+          detail: `there is no spec ${JSON.stringify(name)}; there is ${[...byName.keys()].join(', ')}`,
+          faults: [{ pointer: '#/spec', detail: 'unknown' }],
+        })
+      return spec
+    },
+    portsOf: name => byName.get(name)?.recipe.ports,
+  }
 }

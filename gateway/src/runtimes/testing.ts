@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { Readable } from 'node:stream'
-import { type Database, findHost } from '@porthole/db'
-import { type AgentErrorCode, agentErrors, type RuntimeFacts } from '@porthole/protocol'
+import { type Database, findHost, type RuntimeRow } from '@porthole/db'
+import { type AgentErrorCode, agentErrors, type RuntimeFacts, type StartCommand } from '@porthole/protocol'
 import type { Logger } from 'pino'
-import { AgentRefused, type Agents } from '../agents/client.ts'
+import { AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
 import { Problem } from '../problem.ts'
 import type { Changes } from './changes.ts'
 import { type Conductor, createConductor } from './conductor.ts'
@@ -24,6 +25,7 @@ export const fakeHost = () => {
     stop: async () => {},
     probe: async () => {},
     turn: async (_to: 'paused' | 'running') => {},
+    read: async () => {},
     write: async (_text: string) => {},
     removeVolume: async () => {},
   }
@@ -59,10 +61,16 @@ export const fakeHost = () => {
           const text = volumes.get(`${id} ${ownerHash}`)
           return text === undefined ? undefined : digestOf(text)
         },
-        read: async ({ ownerHash }) => Readable.from([volumes.get(`${id} ${ownerHash}`) ?? '']),
-        write: async ({ ownerHash }, archive) => {
+        read: async ({ ownerHash }) => {
+          await script.read()
+          return Readable.from([volumes.get(`${id} ${ownerHash}`) ?? ''])
+        },
+        write: async ({ ownerHash }, archive, signal) => {
           const text = (await archive.toArray()).join('')
-          await script.write(text)
+          const cut = once(signal, 'abort').then(() => {
+            throw new AgentUnreachable('cut')
+          })
+          await Promise.race([script.write(text), cut])
           volumes.set(`${id} ${ownerHash}`, text)
           return digestOf(text)
         },
@@ -73,10 +81,11 @@ export const fakeHost = () => {
       },
       pause: turn('paused'),
       resume: turn('running'),
-      remove: async (id, { removeVolume }) => {
+      remove: async (runtime, { removeVolume, ownerHash }) => {
         calls.push(removeVolume ? 'remove with volume' : 'remove')
         await script.remove()
-        containers.delete(id)
+        containers.delete(runtime)
+        if (removeVolume) volumes.delete(`${id} ${ownerHash}`)
       },
       probe: async id => {
         await script.probe()
@@ -103,6 +112,14 @@ export const testGateway = ({
   room,
   host,
   log,
+  commandFor = async row => ({
+    generation: row.generation,
+    tenant: row.tenant,
+    ownerHash: row.ownerHash,
+    recipe: {} as never,
+    env: {},
+    deadlineMs: 1000,
+  }),
 }: {
   database: Pick<Database, 'db'>
   changes: Changes
@@ -110,6 +127,7 @@ export const testGateway = ({
   room: () => Room
   host: ReturnType<typeof fakeHost>
   log: Logger
+  commandFor?: (row: RuntimeRow) => Promise<StartCommand>
 }): TestGateway => {
   const within: Room['within'] = (...args) => room().within(...args)
   const placement = createPlacement({ db, imageOf: () => undefined })
@@ -119,14 +137,7 @@ export const testGateway = ({
     placement,
     room: { within },
     log,
-    commandFor: async row => ({
-      generation: row.generation,
-      tenant: row.tenant,
-      ownerHash: row.ownerHash,
-      recipe: {} as never,
-      env: {},
-      deadlineMs: 1000,
-    }),
+    commandFor,
   })
   const conductor = createConductor({
     db,

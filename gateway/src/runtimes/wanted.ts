@@ -6,7 +6,7 @@ import { Problem } from '../problem.ts'
 import type { ensureBody } from '../routes/schemas.ts'
 import type { Caller } from '../tokens/caller.ts'
 import type { Seal } from '../tokens/seal.ts'
-import { findSpec } from './specs.ts'
+import type { Specs } from './specs.ts'
 
 /** Most bytes of a request's environment, names and values together. */
 const maxEnvBytes = 64 * 1024
@@ -23,13 +23,13 @@ export const wantedFrom = async (
   caller: Caller,
   tenant: TenantRow,
   body: z.infer<typeof ensureBody>,
-  seal: Seal,
+  { seal, specs }: { seal: Seal; specs: Pick<Specs, 'find'> },
 ): Promise<NewRuntime> => {
   const mode = body.mode ?? (tenant.mode as Mode)
   const owner = ownerOf(mode, body)
   if (!isForOwner(caller, { mode, owner }))
     throw new Problem('wrong-owner', { detail: 'the token is good for one owner, and the request names another' })
-  const spec = findSpec(body.spec)
+  const spec = specs.find(body.spec)
   checkEnv(body.env)
   const memoryBytes = body.resources.memoryMb ? body.resources.memoryMb * 1024 ** 2 : spec.recipe.memoryBytes
   const cpus = body.resources.cpus ?? spec.recipe.cpus

@@ -1,0 +1,1 @@
+ALTER TABLE "tenants" ADD COLUMN "served_at" timestamp with time zone;

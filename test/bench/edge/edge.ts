@@ -1,0 +1,118 @@
+import type { Bench, BenchOptions } from '../bench.ts'
+import { median, spread } from '../simulation/figures.ts'
+import type { Table } from '../table.ts'
+import { loadHttp } from './program.ts'
+import { type EdgeWorld, memoryOf, openEdgeWorld, otherCore, type Way } from './world.ts'
+
+/** Longer runs say more; short ones say whether it works. */
+type Effort = { repeats: number; seconds: number; idle: number }
+
+const thorough: Effort = { repeats: 5, seconds: 4, idle: 5000 }
+const quick: Effort = { repeats: 1, seconds: 1, idle: 500 }
+
+type Figure = { perSecond: number; p99?: number }
+type Load = (way: Way) => Promise<Figure>
+
+type Part = { name: string; title: string; unit: string; load(world: EdgeWorld, seconds: number): Load }
+
+const parts: readonly Part[] = [
+  {
+    name: 'http',
+    title: 'HTTP GET of 1 KiB, 64 kept-alive connections',
+    unit: 'requests/s',
+    load:
+      ({ wrk }, seconds) =>
+      ({ http }) =>
+        loadHttp(wrk, http, { connections: 64, seconds, core: otherCore }),
+  },
+  {
+    name: 'messages',
+    title: 'WebSocket, round trips of 64 bytes, 50 connections',
+    unit: 'round trips/s',
+    load:
+      ({ clients }, seconds) =>
+      ({ echo }) =>
+        clients.ask('roundTrips', { target: echo, connections: 50, seconds }),
+  },
+  {
+    name: 'bytes',
+    title: 'WebSocket, 64 KiB frames to 20 clients',
+    unit: 'MB/s',
+    load:
+      ({ clients }, seconds) =>
+      ({ flood }) =>
+        clients.ask('flood', { target: flood, connections: 20, seconds }),
+  },
+]
+
+const measure = async ({ quick: isQuick, only, tell, signal }: BenchOptions): Promise<Table[]> => {
+  const effort = isQuick ? quick : thorough
+  const isAsked = (name: string) => only?.includes(name) ?? true
+  tell('starting what is measured')
+  const world = await openEdgeWorld()
+  try {
+    const tables: Table[] = []
+    for (const { name, title, unit, load } of parts.filter(({ name }) => isAsked(name))) {
+      tell(name)
+      const compared = await compare(world.ways, load(world, effort.seconds), effort.repeats, unit, signal)
+      tables.push({ title, ...compared })
+    }
+    if (isAsked('idle')) {
+      tell('idle')
+      tables.push(await idleViews(world, effort.idle))
+    }
+    return tables
+  } finally {
+    await world.close()
+  }
+}
+
+/** What goes through the edge, beside what it would be with others. */
+export const edge: Bench = {
+  name: 'edge',
+  what: 'requests, sockets and idle views through the edge, beside nginx and http-proxy, one core for what is measured',
+  parts: [...parts.map(({ name }) => name), 'idle'],
+  run: measure,
+}
+
+/** Interleaved, so that what else the machine does falls on all alike. Ratios are to the nginx of as many hops. */
+const compare = async (ways: Way[], load: Load, repeats: number, unit: string, signal: AbortSignal) => {
+  const figures = new Map<Way, Figure[]>(ways.map(way => [way, []]))
+  for (let round = 0; round < repeats; round += 1)
+    for (const [way, seen] of figures) {
+      signal.throwIfAborted()
+      seen.push(await load(way))
+    }
+  const middle = (way: Way | undefined) => median((way && figures.get(way)?.map(({ perSecond }) => perSecond)) ?? [])
+  const peer = ({ hops }: Way) => ways.find(way => way.hops === hops && way.name.startsWith('nginx'))
+  return {
+    columns: ['', unit, 'of nginx', 'p99 ms'],
+    rows: [...figures].map(([way, seen]) => [
+      way.name,
+      spread(
+        seen.map(({ perSecond }) => perSecond),
+        0,
+      ),
+      way.hops === 0 ? '' : (middle(way) / middle(peer(way))).toFixed(2),
+      seen.every(({ p99 }) => p99 === undefined) ? '' : median(seen.map(({ p99 }) => p99 ?? Number.NaN)).toFixed(1),
+    ]),
+  }
+}
+
+/** Memory is what the process has grown by, all of it: the kernel's buffers for its sockets are not in it. */
+const idleViews = async ({ ways, clients }: EdgeWorld, connections: number): Promise<Table> => {
+  const rows: string[][] = []
+  for (const way of ways.filter(({ hops }) => hops > 0)) {
+    const before = memoryOf(way.pid)
+    await clients.ask('idle', { target: way.echo, connections })
+    const each = (memoryOf(way.pid) - before) / connections / 1024
+    const { p50, p99 } = await clients.ask<{ p50: number; p99: number }>('pingIdle', { count: 2000 })
+    await clients.ask('endIdle')
+    rows.push([way.name, each.toFixed(1), p50.toFixed(2), p99.toFixed(2)])
+  }
+  return {
+    title: `${connections} open views that say nothing`,
+    columns: ['', 'KiB of the first process each', 'round trip p50 ms', 'p99 ms'],
+    rows,
+  }
+}

@@ -1,0 +1,184 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { claimOwner, connect, type RuntimeRow, startOn, toRunning } from '@porthole/db'
+import { addHost, wanted } from '@porthole/db/testing'
+import { ownerHashOf } from '../../../gateway/src/identity/owner.ts'
+import { freePort } from '../../../infra/dev/ports.ts'
+import { aptInstall, findProgram } from '../../../infra/docker/install.ts'
+import { readRunnerConfig } from '../../kit/config.ts'
+import { type Part, startPart } from '../simulation/part.ts'
+import { openWorld } from '../simulation/world.ts'
+import { startNginxProxy, startNginxUpstream } from './nginx.ts'
+import { pin } from './program.ts'
+import type { Target } from './socket-load-part.ts'
+
+/** One way from a client to the upstreams. */
+export type Way = {
+  name: string
+  hops: 0 | 1 | 2
+  http: Target
+  echo: Target
+  flood: Target
+  /** The process that the client talks to. */
+  pid: number
+}
+
+export type EdgeWorld = { ways: Way[]; clients: Part; wrk: string; close(): Promise<void> }
+
+/** Everything that is measured has this core; load, upstreams and Postgres share the other. */
+export const measuredCore = 0
+export const otherCore = 1
+
+const here = (file: string) => join(import.meta.dirname, file)
+const forever = 3600
+
+/** Bytes of memory that a process holds, its children included. */
+export const memoryOf = (pid: number): number => {
+  const rss = (of: number) =>
+    Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${of}/status`, 'latin1'))?.[1] ?? 0) * 1024
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').filter(Boolean)
+  return rss(pid) + children.reduce((sum, child) => sum + rss(Number(child)), 0)
+}
+
+const findPrograms = async () => {
+  const { path } = readRunnerConfig()
+  if (!findProgram('nginx', path) || !findProgram('wrk', path)) await aptInstall(['nginx-light', 'wrk'], { path })
+  const [nginx, wrk] = [findProgram('nginx', path), findProgram('wrk', path)]
+  if (!nginx || !wrk) throw new Error('nginx and wrk are needed, and could not be installed: install both')
+  return { nginx, wrk }
+}
+
+/** Upstreams, the peers in front of them, and a real gateway with and without a real agent's edge behind it. */
+export const openEdgeWorld = async (): Promise<EdgeWorld> => {
+  const { nginx: program, wrk } = await findPrograms()
+  const dir = mkdtempSync(join(tmpdir(), 'porthole-edge-'))
+  const endings: (() => Promise<unknown>)[] = [async () => rmSync(dir, { recursive: true, force: true })]
+  const close = async () => {
+    for (const end of endings.toReversed()) await end()
+  }
+  const keep = async <T extends { pid: number; stop(): Promise<void> }>(thing: T | Promise<T>, core: number) => {
+    const kept = await thing
+    endings.push(() => kept.stop())
+    await pin(kept.pid, core)
+    return kept
+  }
+  try {
+    const upstreamPart = await keep(startPart(here('upstream-part.ts')), otherCore)
+    const sockets = await upstreamPart.ask<number>('listen')
+    const page = await keep(
+      startNginxUpstream({ dir, name: 'upstream', port: await freePort(), program, bytes: 1024 }),
+      otherCore,
+    )
+    const clients = await keep(startPart(here('socket-load-part.ts')), otherCore)
+
+    const plain = (name: string, hops: Way['hops'], http: number, socket: number, pid: number): Way => ({
+      ...{ name, hops, pid },
+      http: { port: http, path: '/run', headers: {} },
+      echo: { port: socket, path: '/websockify', headers: {} },
+      flood: { port: socket, path: '/', headers: {} },
+    })
+    const nginx = async (name: string, upstream: number, buffers: 'default' | '64k' = 'default') =>
+      keep(startNginxProxy({ dir, name, port: await freePort(), program, upstream, buffers }), measuredCore)
+    const proxy = async (kind: 'relay' | 'http-proxy', upstream: number) => {
+      const part = await keep(startPart(here('proxy-part.ts')), measuredCore)
+      return { pid: part.pid, port: await part.ask<number>(kind, { upstream }) }
+    }
+
+    const nginxWeb = await nginx('nginx-web', page.port)
+    const nginxSockets = await nginx('nginx-sockets', sockets)
+    const nginxLarge = await nginx('nginx-64k', sockets, '64k')
+    const nginxWebOuter = await nginx('nginx-web-outer', nginxWeb.port)
+    const nginxSocketsOuter = await nginx('nginx-sockets-outer', nginxSockets.port)
+    const old = { web: await proxy('http-proxy', page.port), sockets: await proxy('http-proxy', sockets) }
+    const relay = { web: await proxy('relay', page.port), sockets: await proxy('relay', sockets) }
+
+    const porthole = await openPorthole({ page: page.port, sockets })
+    endings.push(porthole.close)
+    await pin(porthole.gateway.pid, measuredCore)
+    await pin(porthole.agent.pid, measuredCore)
+    const through = (name: string, hops: 1 | 2): Way => {
+      const { headers, hashes } = porthole
+      const { port, pid } = porthole.gateway
+      const hash = (kind: 'web' | 'sockets') => (hops === 2 ? hashes.both : hashes[kind])
+      return {
+        ...{ name, hops, pid },
+        http: { port, headers, path: `/rpc/${hash('web')}/run` },
+        echo: { port, headers, path: `/view/${hash('sockets')}/websockify` },
+        flood: { port, headers, path: `/cdp/${hash('sockets')}` },
+      }
+    }
+    const large = plain('nginx, 64 KiB buffers', 1, nginxWeb.port, nginxLarge.port, nginxLarge.pid)
+    return {
+      ways: [
+        plain('direct', 0, page.port, sockets, upstreamPart.pid),
+        plain('nginx', 1, nginxWeb.port, nginxSockets.port, nginxSockets.pid),
+        large,
+        plain('http-proxy', 1, old.web.port, old.sockets.port, old.sockets.pid),
+        plain('relay alone', 1, relay.web.port, relay.sockets.port, relay.sockets.pid),
+        through('gateway', 1),
+        plain('nginx → nginx', 2, nginxWebOuter.port, nginxSocketsOuter.port, nginxSocketsOuter.pid),
+        through('gateway → agent', 2),
+      ],
+      clients,
+      wrk,
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** A gateway whose hosts are: the two upstreams by themselves (one hop), and an agent in front of both (two). */
+const openPorthole = async ({ page, sockets }: { page: number; sockets: number }) => {
+  const world = await openWorld()
+  const database = connect(world.databaseUrl, { max: 2 })
+  const agent = startPart(here('agent-part.ts'))
+  const close = async () => {
+    await agent.stop()
+    await database.close()
+    await world.close()
+  }
+  try {
+    const [gateway] = await world.startGateways(1)
+    if (!gateway) throw new Error('no gateway was started')
+    const { tenantToken } = await world.mintTokens(gateway)
+    const lastSeenAt = new Date(Date.now() + forever * 1000)
+    const run = async (owner: string, host: string, port: number): Promise<RuntimeRow> => {
+      await addHost(database.db, host, 10, { url: `http://127.0.0.1:${port}`, lastSeenAt })
+      const ownerHash = ownerHashOf('t0', 'shared', owner)
+      const claimed = await claimOwner(
+        database.db,
+        wanted(owner, { ownerHash, tenant: 't0', mode: 'shared' }),
+        forever * 1000,
+      )
+      const started = claimed && (await startOn(database.db, claimed.row, host, forever * 1000))
+      const row = typeof started === 'object' ? await toRunning(database.db, started) : undefined
+      if (!row) throw new Error(`${owner}'s runtime could not be made to run`)
+      return row
+    }
+    const agentPort = await freePort()
+    const web = await run('web', 'host_web', page)
+    const ws = await run('ws', 'host_ws', sockets)
+    const both = await run('both', 'host_both', agentPort)
+    await agent.ask('start', {
+      gatewayUrl: gateway.url,
+      hostId: 'host_both',
+      runtimeId: both.id,
+      generation: both.generation,
+      ownerHash: both.ownerHash,
+      ports: { rpc: page, view: sockets, cdp: sockets, agent: agentPort },
+    })
+    return {
+      gateway,
+      agent,
+      headers: { Authorization: `Bearer ${tenantToken}` },
+      hashes: { web: web.ownerHash, sockets: ws.ownerHash, both: both.ownerHash },
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
