@@ -147,6 +147,9 @@ export const connect = (
     },
     // Notices ("relation exists, skipping") are chatter of migrations.
     onnotice: () => {},
+    // Nothing here reads or writes arrays. The look at their types that postgres.js (3.4.9) makes on each new connection is
+    // awaited by nobody: a connection that ends during it would end the process.
+    fetch_types: false,
   }
   // Taken by postgres.js, though its types do not say so.
   const undocumented = { socket: impatientSocket(silenceMs) }

@@ -32,6 +32,8 @@ export const migrate = async (url: string, { lockMs = lockTimeoutMs } = {}): Pro
   const client = postgres(url, {
     max: 1,
     connect_timeout: 10,
+    // As in connect.ts.
+    fetch_types: false,
     // One that hangs while it holds the lock must not hold up every other start for ever.
     connection: { lock_timeout: lockMs },
     onnotice: () => {},

@@ -96,6 +96,19 @@ describe('one-time credentials', () => {
     assert.equal((await claimIdempotencyKey(database.db, 'dead', 'request')).kind, 'first')
   })
 
+  it('a request that may take less is given up sooner', async () => {
+    const claim = () => claimIdempotencyKey(database.db, 'short', 'request', 75)
+    assert.equal((await claim()).kind, 'first')
+    const age = (seconds: number) =>
+      database.db.execute(
+        sql`update idempotency_keys set created_at = now() - ${seconds}::int * interval '1 second' where digest = 'short'`,
+      )
+    await age(70)
+    assert.equal((await claim()).kind, 'at-work')
+    await age(80)
+    assert.equal((await claim()).kind, 'first')
+  })
+
   it('an attempt whose claim was given up neither answers for the next one nor frees its key', async () => {
     const late = await claimIdempotencyKey(database.db, 'late', 'request')
     assert(late.kind === 'first')

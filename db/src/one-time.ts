@@ -60,15 +60,23 @@ export type Replay =
   | { kind: 'at-work' }
   | { kind: 'done'; status: number; body: Record<string, unknown> }
 
-/** Claims an `Idempotency-Key`; a claim whose request died is free again after ten minutes, twice what one may take. */
-export const claimIdempotencyKey = async (db: Tx, digest: string, requestDigest: string): Promise<Replay> => {
+/**
+ * Claims an `Idempotency-Key`. A claim whose request died, with its gateway say, is free again after a while.
+ * @param seconds how long such a request may take; ten minutes unless told, twice the longest
+ */
+export const claimIdempotencyKey = async (
+  db: Tx,
+  digest: string,
+  requestDigest: string,
+  seconds = 600,
+): Promise<Replay> => {
   await db
     .delete(idempotencyKeys)
     .where(
       and(
         eq(idempotencyKeys.digest, digest),
         isNull(idempotencyKeys.status),
-        lt(idempotencyKeys.createdAt, inSeconds(-600)),
+        lt(idempotencyKeys.createdAt, inSeconds(-seconds)),
       ),
     )
   const claim = randomUUID()

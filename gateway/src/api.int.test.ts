@@ -389,6 +389,21 @@ describe('the public API', { concurrency: false }, () => {
     assert.equal(other.headers['idempotency-replayed'], undefined)
   })
 
+  it('the Idempotency-Key of a create that was cut off is free again soon after its wait', async () => {
+    const jwt = await token()
+    const again = () => post('/v1/runtimes', jwt, { userId: 'cut', wait: 0 }, { 'idempotency-key': 'k-cut' })
+    assert.equal((await again()).status, 202)
+    const cutOff = (secondsAgo: number) =>
+      database.db.execute(
+        `update idempotency_keys set status = null, body = null, created_at = now() - interval '${secondsAgo} s'`,
+      )
+    await cutOff(20)
+    assert.equal(codeIn(await again()), 'idempotency-at-work')
+    await cutOff(40)
+    const answer = await again()
+    assert.deepEqual([answer.status, answer.headers['idempotency-replayed']], [202, undefined])
+  })
+
   it('pages lead through a list without gaps', async () => {
     const jwt = await token()
     for (const userId of ['p1', 'p2', 'p3'])

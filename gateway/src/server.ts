@@ -69,7 +69,12 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   const clock = await followClock(() => readClock(lookout.db), log)
   const { now } = clock
   const seal = createSeal(config.secret)
-  const issuer = await createIssuer(db, seal, now)
+  /** Where the start fails, nothing of it goes on. */
+  const giveUp = async (error: unknown): Promise<never> => {
+    await Promise.all([clock.close(), database.close(1), lookout.close(1)])
+    throw error
+  }
+  const issuer = await createIssuer(db, seal, now).catch(giveUp)
 
   const server = http.createServer({
     ...relayServerOptions,
@@ -80,7 +85,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   // All that fit the 16 KiB: Node drops what is beyond a number without a word.
   server.maxHeadersCount = 0
   limitConnections(server, config.limits, log)
-  const { address, port, family } = await listen(server, config.listenHost, config.port)
+  const { address, port, family } = await listen(server, config.listenHost, config.port).catch(giveUp)
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
   const base = config.publicUrl ?? url
 

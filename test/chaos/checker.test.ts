@@ -3,7 +3,8 @@ import { describe, it } from 'node:test'
 import type { EventRow, HostRow, ProfileRow, RuntimeRow, TenantRow } from '@porthole/db'
 import { check } from './checker.ts'
 import type { Evidence } from './evidence.ts'
-import type { Entry } from './history.ts'
+import type { Footprint, ProcessFootprint } from './footprint.ts'
+import type { Entry, Struck } from './history.ts'
 
 const epoch = new Date(0)
 const id = 'rt_A'
@@ -41,6 +42,14 @@ const entry: Entry = {
 const deleted: Entry = { ...entry, operation: 'delete', at: 100, status: 204 }
 const container = { id: 'x', name: `c-${hash}`, runtime: id, generation: 2, state: 'running' }
 
+const footprint = (change: Partial<ProcessFootprint> = {}, cables = 1): Footprint => ({
+  processes: [{ what: 'agent 1', residentBytes: 100 * 2 ** 20, sockets: 10, children: [], ...change }],
+  cables: [{ host: 'h1', found: cables, containers: 1 }],
+})
+const struck: Struck = {
+  ...{ fault: 'kill a gateway', what: 'gateway 1', at: 0, mendedAt: 1, recoveryMs: 1, wrong: [] },
+}
+
 /** A lab on which everything is as it should be, but for what a test changes. */
 const whole = (change: Partial<Evidence> = {}): Evidence => ({
   hosts: [host, other],
@@ -53,7 +62,8 @@ const whole = (change: Partial<Evidence> = {}): Evidence => ({
     { host: 'h1', containers: [container], volumes: [`v-${hash}`], networks: ['n'] },
     { host: 'h2', containers: [], volumes: [], networks: [] },
   ],
-  history: { entries: [entry], strikes: [] },
+  history: { entries: [entry], strikes: [], deaths: [] },
+  footprints: { before: footprint(), after: footprint() },
   names,
   callMs: 60_000,
   ...change,
@@ -69,7 +79,7 @@ const has = (change: Partial<Evidence['engines'][number]>, second: Partial<Evide
     ],
   }
 }
-const said = (...entries: Entry[]) => ({ history: { entries, strikes: [] } })
+const said = (...entries: Entry[]) => ({ history: { entries, strikes: [], deaths: [] } })
 /** Without anything that holds room. */
 const gone = (row: Partial<RuntimeRow>): Partial<Evidence> => ({
   runtimes: [{ ...runtime, reserved: false, counted: false, ...row }],
@@ -199,7 +209,7 @@ describe('the checker', () => {
       { removals: [{ hostId: 'h2', ownerHash: 'zz' }] },
       /the volume of zz on h2 is still to be removed/,
     ],
-    ['a call without an answer', said({ ...entry, code: 'TimeoutError' }), /was not answered within 60 s/],
+    ['a call without an answer', said({ ...entry, unanswered: 1 }), /was not answered within 60 s/],
     [
       'what a stranger sees',
       said({ ...entry, operation: 'spy', wrong: 'a stranger sees 200' }),
@@ -212,15 +222,56 @@ describe('the checker', () => {
     ],
     [
       'a runtime that a restart has ended',
-      {
-        history: {
-          entries: [entry],
-          strikes: [
-            { fault: 'kill a gateway', what: 'gateway 1', at: 0, mendedAt: 1, recoveryMs: 1, wrong: ['x was stopped'] },
-          ],
-        },
-      },
+      { history: { entries: [entry], strikes: [{ ...struck, wrong: ['x was stopped'] }], deaths: [] } },
       /5, restarts: kill a gateway \(gateway 1\): x was stopped/,
+    ],
+    [
+      'what was not whole again in time',
+      { history: { entries: [entry], strikes: [{ ...struck, failed: 'h1 is not live' }], deaths: [] } },
+      /10, deadlines: kill a gateway \(gateway 1\): h1 is not live/,
+    ],
+    [
+      'a runtime that ended although nothing was struck that may end one',
+      {
+        ...gone({ state: 'failed', error: { code: 'crashed', detail: 'exit code 1' } }),
+        events: [...whole().events, { ...event('running', 'failed', 2), reason: 'crashed' }],
+        history: { entries: [entry], strikes: [struck], deaths: [] },
+      },
+      /5, restarts: rt_A became failed \(crashed\), and nothing was struck/,
+    ],
+    [
+      'a gateway that ended by itself',
+      {
+        history: { entries: [entry], strikes: [], deaths: [{ what: 'gateway-1', at: 1500, exit: 'exit code 1' }] },
+      },
+      /5, restarts: gateway-1 ended by itself at 1.5 s \(exit code 1\): see gateway-1.log/,
+    ],
+    ['a runtime that failed without a reason', gone({ state: 'failed' }), /rt_A is failed, and nobody is told why/],
+    [
+      'another answer to the same key',
+      said({ ...entry, operation: 'create again', wrong: '201 rt_A g1, and with the same key 200 rt_A g1' }),
+      /acknowledged creates: ada: 201 rt_A g1, and with the same key 200/,
+    ],
+    ['a volume without a name of ours', has({ volumes: [`v-${hash}`, 'f00d'] }), /f00d on h1 is nobody's/],
+    [
+      'memory that is not given back',
+      { footprints: { before: footprint(), after: footprint({ residentBytes: 400 * 2 ** 20 }) } },
+      /nothing leaks: agent 1 has 400 MiB, and had 100 MiB/,
+    ],
+    [
+      'sockets that are not closed',
+      { footprints: { before: footprint(), after: footprint({ sockets: 99 }) } },
+      /agent 1 has 99 sockets, and had 10/,
+    ],
+    [
+      'a program that was left running',
+      { footprints: { before: footprint(), after: footprint({ children: ['iptables'] }) } },
+      /agent 1 has left iptables running/,
+    ],
+    [
+      'a cable that hangs loose',
+      { footprints: { before: footprint(), after: footprint({}, 2) } },
+      /h1 has 2 containers' cables for 1 containers/,
     ],
   ] as [string, Partial<Evidence>, RegExp][])
     it(`names ${what}`, () => {

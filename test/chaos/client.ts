@@ -1,21 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import WebSocket from 'ws'
+import type WebSocket from 'ws'
 import { rememberAnswer } from '../kit/credentials.ts'
 import type { Runtime } from '../kit/runtime.ts'
 import type { Lab } from '../lab/kit.ts'
 import type { Entry, History } from './history.ts'
 import type { Operation, Step } from './plan.ts'
+import { askBrowser, isAlive, isGreeting, openSocket } from './sockets.ts'
 
 /** Milliseconds that one call may take, at most, and how long a new runtime is waited for. */
 export const callMs = 60_000
 const waitSeconds = 40
 /** Tries of a call that nobody answered; a client does not give up at the first. */
 const maxTries = 3
-const socketMs = 20_000
 
 /** A live view that is held open. */
-export type Held = { owner: string; isOpen(): boolean }
+export type Held = { owner: string; isAlive(): Promise<boolean> }
 
 export type ClientOptions = {
   lab: Lab
@@ -28,12 +28,12 @@ export type ClientOptions = {
 }
 
 type Answer = { status: number; body: unknown; text: string }
-type Outcome = Pick<Entry, 'outcome' | 'status' | 'code' | 'runtime' | 'wrong'>
+type Outcome = Pick<Entry, 'outcome' | 'status' | 'code' | 'runtime' | 'wrong' | 'unanswered'>
 
-const outcomeOf = (status: number): Entry['outcome'] =>
+const outcomeOf = (status: number, code?: string): Entry['outcome'] =>
   status >= 200 && status < 300
     ? 'ok'
-    : status >= 400 && status < 500 && status !== 408 && status !== 429
+    : status >= 400 && status < 500 && status !== 408 && status !== 429 && code !== 'idempotency-at-work'
       ? 'refused'
       : 'unknown'
 
@@ -75,28 +75,37 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
   }
 
   /** Again while nobody answers, by the same key; what was answered is believed. */
-  const persistently = async (door: number, method: string, path: string, body?: unknown): Promise<Outcome> => {
-    const headers: Record<string, string> = method === 'POST' ? { 'idempotency-key': randomUUID() } : {}
+  const persistently = async (
+    door: number,
+    method: string,
+    path: string,
+    body?: unknown,
+    key: string = randomUUID(),
+  ): Promise<Outcome> => {
+    const headers: Record<string, string> = method === 'POST' ? { 'idempotency-key': key } : {}
+    let unanswered = 0
     for (let attempt = 1; ; attempt += 1) {
       try {
         const { status, body: said } = await ask(`${doorOf(door)}${path}`, method, { body, headers })
         const code = (said as { code?: string } | undefined)?.code
-        const isOver = outcomeOf(status) !== 'unknown' || attempt === maxTries
+        const isOver = outcomeOf(status, code) !== 'unknown' || attempt === maxTries
         const { id, generation, state, host } = isRuntime(said) ? said : (runtime ?? {})
         if (isOver) {
           if (isRuntime(said)) runtime = said
           const known =
             id && generation !== undefined && state ? { id, generation, state, host: host ?? null } : undefined
           return {
-            outcome: outcomeOf(status),
+            outcome: outcomeOf(status, code),
             status,
             code,
+            unanswered,
             runtime: isRuntime(said) || method === 'DELETE' ? known : undefined,
           }
         }
       } catch (error) {
-        if (attempt === maxTries)
-          return { outcome: 'unknown', status: 0, code: error instanceof Error ? error.name : String(error) }
+        const code = error instanceof Error ? error.name : String(error)
+        if (code === 'TimeoutError') unanswered += 1
+        if (attempt === maxTries) return { outcome: 'unknown', status: 0, code, unanswered }
       }
       // The other gateway may be there.
       door = (door + 0.5) % 1
@@ -104,23 +113,26 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
     }
   }
 
-  const create = (door: number) => persistently(door, 'POST', '/v1/runtimes', { userId: owner, wait: waitSeconds })
+  const create = (door: number, key?: string) =>
+    persistently(door, 'POST', '/v1/runtimes', { userId: owner, wait: waitSeconds }, key)
 
-  /** A socket of the runtime, open; undefined and why when there is none. */
-  const open = (door: number, path: string): Promise<{ socket: WebSocket } | { status: number }> => {
-    const socket = new WebSocket(`${doorOf(door).replace('http', 'ws')}${path}`, ['binary'], {
-      headers: { authorization: `Bearer ${lab.tenantToken}` },
-      handshakeTimeout: callMs / 2,
-    })
-    const { promise, resolve } = Promise.withResolvers<{ socket: WebSocket } | { status: number }>()
-    socket.once('open', () => resolve({ socket }))
-    socket.once('unexpected-response', (_, answer) => {
-      resolve({ status: answer.statusCode ?? 0 })
-      socket.terminate()
-    })
-    socket.on('error', () => resolve({ status: 0 }))
-    return promise
+  /** Sent once more with its key, to the other gateway: the first answer is given again, whatever was done since. */
+  const createAgain = async (door: number): Promise<Outcome> => {
+    const key = randomUUID()
+    const first = await create(door, key)
+    if (first.outcome !== 'ok') return first
+    const second = await create((door + 0.5) % 1, key)
+    const told = ({ status, runtime }: Outcome) => `${status} ${runtime?.id} g${runtime?.generation}`
+    const isOther = second.outcome === 'ok' && told(second) !== told(first)
+    const unanswered = (first.unanswered ?? 0) + (second.unanswered ?? 0)
+    return {
+      ...first,
+      unanswered,
+      wrong: isOther ? `${told(first)}, and with the same key ${told(second)}` : undefined,
+    }
   }
+
+  const open = (door: number, path: string) => openSocket(`${doorOf(door)}${path}`, lab.tenantToken)
 
   /** Looks into the browser: only this owner's mark may be there. Then makes it. */
   const drive = async (door: number): Promise<Outcome> => {
@@ -129,13 +141,13 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
     if (!('socket' in opened)) return { outcome: outcomeOf(opened.status), status: opened.status }
     const { socket } = opened
     try {
-      const marks = await call(socket, 'Storage.getCookies')
+      const marks = await askBrowser(socket, 'Storage.getCookies')
       const others = (marks.cookies as { domain: string; value: string }[]).filter(
         ({ domain, value }) => domain === 'chaos.example' && value !== owner,
       )
       const expires = Math.floor(Date.now() / 1000) + 86_400
       const cookie = { name: 'owner', value: owner, domain: 'chaos.example', path: '/', expires }
-      await call(socket, 'Storage.setCookies', { cookies: [cookie] })
+      await askBrowser(socket, 'Storage.setCookies', { cookies: [cookie] })
       const wrong =
         others.length > 0 ? `its browser has the mark of ${others.map(({ value }) => value).join()}` : undefined
       return { outcome: 'ok', status: 101, wrong }
@@ -152,8 +164,13 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
     const opened = await open(door, `/view/${runtime.ownerHash}/websockify`)
     if (!('socket' in opened)) return { outcome: outcomeOf(opened.status), status: opened.status }
     view = opened.socket
-    view.on('message', () => {})
-    return { outcome: 'ok', status: 101 }
+    try {
+      return isGreeting(await opened.firstMessage())
+        ? { outcome: 'ok', status: 101 }
+        : { outcome: 'ok', status: 101, wrong: 'its view began with something else than a greeting' }
+    } catch (error) {
+      return { outcome: 'unknown', status: 101, code: String(error) }
+    }
   }
 
   /** A stranger is told the same of this runtime as of one that never was. */
@@ -185,8 +202,9 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
       : Promise.resolve({ outcome: 'refused', status: 0, code: 'nothing-there' })
 
   const does: Record<Operation, (door: number) => Promise<Outcome>> = {
-    create,
-    'create twice': create,
+    create: door => create(door),
+    'create twice': door => create(door),
+    'create again': createAgain,
     delete: door => remove(door, ''),
     'delete with profile': door => remove(door, '?profile=delete'),
     pause: door => verb(door, 'pause'),
@@ -211,9 +229,7 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
     busySince: () => busySince,
     held: (): Held | undefined => {
       const seen = view
-      return seen?.readyState === WebSocket.OPEN
-        ? { owner, isOpen: () => seen.readyState === WebSocket.OPEN }
-        : undefined
+      return seen?.readyState === seen?.OPEN && seen ? { owner, isAlive: () => isAlive(seen) } : undefined
     },
     run: async (steps: readonly Step[], until: number) => {
       for (const { at, operation, door } of steps) {
@@ -227,26 +243,5 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
       }
     },
     close: () => view?.terminate(),
-  }
-}
-
-/** One call of the DevTools protocol. @throws Error when there is no answer in time */
-const call = async (socket: WebSocket, method: string, params: object = {}): Promise<Record<string, unknown>> => {
-  const { promise, resolve, reject } = Promise.withResolvers<Record<string, unknown>>()
-  const timer = setTimeout(() => reject(new Error(`${method} was not answered`)), socketMs)
-  const listen = (data: WebSocket.RawData) => {
-    const { id, result, error } = JSON.parse(String(data))
-    if (id !== 1) return
-    if (error) reject(new Error(error.message))
-    else resolve(result)
-  }
-  const closed = () => reject(new Error('closed'))
-  socket.on('message', listen).once('close', closed)
-  socket.send(JSON.stringify({ id: 1, method, params }))
-  try {
-    return await promise
-  } finally {
-    clearTimeout(timer)
-    socket.off('message', listen).off('close', closed)
   }
 }

@@ -1,4 +1,5 @@
 import type { EventRow, HostRow, ProfileRow, RuntimeRow, TenantRow } from '@porthole/db'
+import type { Footprint } from './footprint.ts'
 import type { History } from './history.ts'
 
 export type SeenContainer = { name: string; id: string; runtime: string; generation: number; state: string }
@@ -18,6 +19,8 @@ export type Evidence = {
   engines: SeenEngine[]
   history: History
   names: { containerPrefix: string; volumePrefix: string; network: string }
+  /** What our processes and hosts had of the machine before the schedule, and have now. */
+  footprints: { before: Footprint; after: Footprint }
   /** Milliseconds after which a client gave up. */
   callMs: number
 }

@@ -1,6 +1,7 @@
 import { type Db, events, hosts, profiles, runtimes, tenants, volumeRemovals } from '@porthole/db'
 import type { Lab, LabHost } from '../lab/kit.ts'
 import type { Evidence, SeenContainer, SeenEngine } from './evidence.ts'
+import { type Footprint, footprintOf } from './footprint.ts'
 
 const dockersOwn = ['bridge', 'host', 'none']
 
@@ -25,16 +26,17 @@ const lookAt = async (
         state: State,
       }),
     ),
-    volumes: (Volumes ?? []).map(({ Name }) => Name).filter(name => name.startsWith(names.volumePrefix)),
+    // All of them: one that nobody named is somebody's too.
+    volumes: (Volumes ?? []).map(({ Name }) => Name),
     networks: networks.map(({ Name }) => Name).filter(name => !dockersOwn.includes(name)),
   }
 }
 
 /** Everything that there is to compare. @throws when a database or an engine does not answer */
 export const gather = async (
-  lab: Pick<Lab, 'hosts' | 'names'>,
+  lab: Pick<Lab, 'gateways' | 'hosts' | 'names'>,
   db: Db,
-  said: Pick<Evidence, 'history' | 'callMs'>,
+  { before, ...said }: Pick<Evidence, 'history' | 'callMs'> & { before: Footprint },
 ): Promise<Evidence> => {
   const [hostRows, tenantRows, runtimeRows, profileRows, removals, eventRows] = await Promise.all([
     db.select().from(hosts),
@@ -53,6 +55,7 @@ export const gather = async (
     events: eventRows,
     engines: await Promise.all(lab.hosts.map(host => lookAt(host, lab.names))),
     names: lab.names,
+    footprints: { before, after: await footprintOf(lab) },
     ...said,
   }
 }

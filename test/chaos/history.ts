@@ -11,6 +11,8 @@ export type Entry = {
   outcome: 'ok' | 'refused' | 'unknown'
   status: number
   code?: string | undefined
+  /** How many of its tries had no answer within what a client waits. */
+  unanswered?: number | undefined
   runtime?: { id: string; generation: number; state: string; host: string | null } | undefined
   /** Of a client that saw what nobody may see. */
   wrong?: string | undefined
@@ -27,9 +29,22 @@ export type Struck = {
   recoveryMs: number
   /** What must not have happened meanwhile. */
   wrong: string[]
+  /** How much was compared for that. */
+  compared?: { containers: number; views: number }
+  /** Why it could not be struck, or not be mended, or what was not whole again in time. */
+  failed?: string | undefined
 }
 
-export type History = { entries: Entry[]; strikes: Struck[] }
+/** A gateway or an agent that ended by itself. */
+export type Death = {
+  /** As its log is called. */
+  what: string
+  /** Milliseconds after the beginning. */
+  at: number
+  exit: string
+}
+
+export type History = { entries: Entry[]; strikes: Struck[]; deaths: Death[] }
 
 const shortOf = ({ owner, operation, at, ms, outcome, status, code, runtime }: Entry): string =>
   [
@@ -43,13 +58,14 @@ const shortOf = ({ owner, operation, at, ms, outcome, status, code, runtime }: E
   ].join(' ')
 
 /** The history in the order of what happened, a line each; the last `most` lines of it. */
-export const tellHistory = ({ entries, strikes }: History, most: number): string =>
+export const tellHistory = ({ entries, strikes, deaths }: History, most: number): string =>
   [
     ...entries.map(entry => ({ at: entry.at, line: shortOf(entry) })),
     ...strikes.map(({ at, fault, what, mendedAt }) => ({
       at,
       line: `${(at / 1000).toFixed(1)} s -- ${fault}: ${what}, until ${(mendedAt / 1000).toFixed(1)} s`,
     })),
+    ...deaths.map(({ what, at, exit }) => ({ at, line: `${(at / 1000).toFixed(1)} s -- ${what} ended: ${exit}` })),
   ]
     .toSorted((a, b) => a.at - b.at)
     .slice(-most)

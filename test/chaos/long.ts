@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { connect } from '@porthole/db'
 import { startLab } from '../lab/kit.ts'
 import { breakable, faults } from './faults.ts'
+import { footprintOf } from './footprint.ts'
 import { tellHistory } from './history.ts'
-import { parseChaos } from './options.ts'
-import { planOf } from './plan.ts'
+import { parseChaos, wordsOf } from './options.ts'
+import { planOf, tellPlan } from './plan.ts'
 import { putBetween, type Ran, reportOf, tellViolations } from './report.ts'
 import { runSchedule } from './schedule.ts'
 import { makeStranger } from './stranger.ts'
@@ -24,20 +25,25 @@ const runs: Ran[] = []
 const lab = await startLab(breakable)
 const database = connect(lab.databaseUrl, { max: 2 })
 try {
-  const stranger = await makeStranger(lab)
+  const strangerToken = await makeStranger(lab)
+  // Of the first schedule: what leaks slowly shows after many.
+  const before = await footprintOf(lab)
+  const stage = { lab, db: database.db, strangerToken, before, tell: say }
   const startedAt = performance.now()
   const isTime = () => (performance.now() - startedAt) / 1000 < (request.forSeconds ?? 0)
   do {
     const seed = request.seed + runs.length
     say(`seed ${seed}`)
-    const ran = { seed, ...(await runSchedule(lab, database.db, planOf({ ...request, seed }), stranger, say)) }
+    const plan = planOf({ ...request, seed })
+    const ran = { seed, ...(await runSchedule(plan, stage)) }
     runs.push(ran)
     const done = ran.history.entries.filter(({ outcome }) => outcome === 'ok').length
     say(`  ${done} of ${ran.history.entries.length} calls done, ${ran.violations.length} promises broken`)
     if (ran.violations.length > 0) {
       say(tellViolations([ran]).join('\n'))
+      say(tellPlan(plan))
       say(tellHistory(ran.history, 80))
-      say(`again: npm run chaos -- --seed ${seed} --seconds ${request.seconds} --owners ${request.owners}`)
+      say(`again: npm run chaos -- ${wordsOf({ ...request, seed }, names)}`)
       // What is wrong now would be wrong in every schedule that follows.
       break
     }

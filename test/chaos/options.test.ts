@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { parseChaos } from './options.ts'
+import { parseChaos, wordsOf } from './options.ts'
 
 const parse = (words: string) => parseChaos(words.split(' ').filter(Boolean), ['full disk', 'partition'], () => 42)
 
@@ -13,6 +13,15 @@ it('takes everything that can be said', () => {
     ...{ kind: 'run', forSeconds: 1200, seed: 7, seconds: 30, owners: 2, write: true, faults: ['partition'] },
   })
   assert.deepEqual(parse('--help'), { kind: 'help' })
+})
+
+it('says with which words a schedule comes again', () => {
+  const all = ['full disk', 'partition']
+  for (const words of ['--seed 7 --seconds 30 --owners 2', '--seed 7 --seconds 30 --owners 2 --faults "partition"']) {
+    const request = parseChaos(words.replaceAll('"', '').split(' '), all, () => 0)
+    assert(request.kind === 'run')
+    assert.equal(wordsOf(request, all), words)
+  }
 })
 
 it('says what is wrong with anything else, and what there is', () => {

@@ -34,6 +34,17 @@ As root on Linux: each host has a Docker engine and a network namespace of its o
 
   faults: ${faults.join(', ')}`
 
+/** The words that ask for one such schedule again. @param all names of the faults there are */
+export const wordsOf = (
+  { seed, seconds, owners, faults }: Pick<ChaosRequest & { kind: 'run' }, 'seed' | 'seconds' | 'owners' | 'faults'>,
+  all: readonly string[],
+): string =>
+  [
+    `--seed ${seed} --seconds ${seconds} --owners ${owners}`,
+    // Any fault that is left out changes the plan.
+    ...(faults.length === all.length ? [] : [`--faults "${faults.join(',')}"`]),
+  ].join(' ')
+
 /**
  * @param faults names of those there are
  * @param newSeed for when none is given

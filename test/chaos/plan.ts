@@ -1,9 +1,10 @@
 import { createRandom } from './seed.ts'
 
-/** What an owner's client does, one after the other. */
+/** What an owner's client does, one after the other. `create again` sends it twice with one key. */
 export const operations = [
   'create',
   'create twice',
+  'create again',
   'delete',
   'delete with profile',
   'pause',
@@ -44,6 +45,7 @@ export type PlanOptions = { seed: number; seconds: number; owners: number; fault
 const weights: Record<Operation, number> = {
   create: 6,
   'create twice': 3,
+  'create again': 2,
   delete: 2,
   'delete with profile': 1,
   pause: 2,
@@ -75,6 +77,18 @@ const chooseBy = (random: () => number): Operation => {
   }
   return 'create'
 }
+
+const inSeconds = (ms: number) => (ms / 1000).toFixed(1)
+
+/** A plan in a few lines. */
+export const tellPlan = ({ seed, ms, owners, strikes }: Plan): string =>
+  [
+    `seed ${seed}, ${inSeconds(ms)} s`,
+    ...owners.map(
+      ({ name, steps }) => `${name}: ${steps.map(({ at, operation }) => `${inSeconds(at)} ${operation}`).join(', ')}`,
+    ),
+    `faults: ${strikes.map(strike => `${inSeconds(strike.at)} ${strike.fault} for ${inSeconds(strike.for)}`).join(', ')}`,
+  ].join('\n')
 
 /** The same plan for the same options. */
 export const planOf = ({ seed, seconds, owners, faults }: PlanOptions): Plan => {

@@ -1,6 +1,6 @@
-import type { Violation } from './checker.ts'
 import { operations } from './plan.ts'
 import type { Outcome } from './schedule.ts'
+import type { Violation } from './violation.ts'
 
 export type Ran = Outcome & { seed: number }
 
@@ -22,8 +22,10 @@ export const reportOf = (runs: readonly Ran[], faults: readonly string[]): strin
   const entries = runs.flatMap(({ history }) => history.entries)
   const strikes = runs.flatMap(({ history }) => history.strikes)
   const broken = tellViolations(runs)
+  const compared = (what: 'containers' | 'views') =>
+    strikes.reduce((sum, strike) => sum + (strike.compared?.[what] ?? 0), 0)
   return [
-    `${runs.length} schedules, seeds ${runs[0]?.seed} to ${runs.at(-1)?.seed}: ${entries.length} calls, ${strikes.length} faults, ${broken.length === 0 ? 'no promise broken' : `${broken.length} promises broken`}.`,
+    `${runs.length} schedules, seeds ${runs[0]?.seed} to ${runs.at(-1)?.seed}: ${entries.length} calls, ${strikes.length} faults, ${broken.length === 0 ? 'no promise broken' : `${broken.length} promises broken`}. Around faults that may end nothing, ${compared('containers')} containers and ${compared('views')} views were compared.`,
     table(
       ['fault', 'struck', 'whole again after, s (median)', 'longest'],
       faults.map(name => {

@@ -1,16 +1,17 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Db } from '@porthole/db'
-import { ownerHashOf } from '../../gateway/src/identity/owner.ts'
 import { eventually } from '../kit/eventually.ts'
 import type { Lab } from '../lab/kit.ts'
-import { check, type Violation } from './checker.ts'
+import { check } from './checker.ts'
 import { callMs, createClient } from './client.ts'
+import { watchDeaths } from './deaths.ts'
 import type { Evidence } from './evidence.ts'
-import { faults } from './faults.ts'
-import { gather, startedContainers } from './gather.ts'
-import type { History, Struck } from './history.ts'
-import { atOnce, type Plan, type Strike } from './plan.ts'
-import { createRandom } from './seed.ts'
+import type { Footprint } from './footprint.ts'
+import { gather } from './gather.ts'
+import type { History } from './history.ts'
+import type { Plan } from './plan.ts'
+import { watchRestart } from './restarts.ts'
+import { carryOut } from './strikes.ts'
+import type { Violation } from './violation.ts'
 
 export type Outcome = {
   violations: Violation[]
@@ -19,137 +20,72 @@ export type Outcome = {
   quietMs: number
 }
 
-/** Faults that end no runtime, and no view but those that go through what was struck. */
-const harmless = new Set(['kill a gateway', 'kill an agent', 'kill Postgres', 'reset of all connections'])
-/** Those that close no view either. */
-const unseen = new Set(['kill Postgres'])
-/** Milliseconds within which everything is to answer again once it was mended. */
-const recoveryMs = 90_000
+export type Stage = {
+  lab: Lab
+  /** Of the lab's database, while it is there. */
+  db: Db
+  /** A token of another tenant. */
+  strangerToken: string
+  /** What the lab had of the machine before the first schedule. */
+  before: Footprint
+  tell?: (line: string) => void
+}
+
 /** Milliseconds until everything that is under way has ended: a container that nobody knows is kept for a minute. */
 const quietDeadlineMs = 180_000
 
 /** Runs a plan on a lab, mends everything, waits until nothing is under way, and compares. */
 export const runSchedule = async (
-  lab: Lab,
-  db: Db,
   plan: Plan,
-  strangerToken: string,
-  tell: (line: string) => void = () => {},
+  { lab, db, strangerToken, before, tell = () => {} }: Stage,
 ): Promise<Outcome> => {
   const startedAt = performance.now()
   const now = () => performance.now() - startedAt
-  const history: History = { entries: [], strikes: [] }
-  const clients = plan.owners.map(({ name, steps }) => ({
+  const history: History = { entries: [], strikes: [], deaths: [] }
+  const owners = plan.owners.map(({ name, steps }) => ({
     name,
     steps,
     client: createClient({ lab, owner: name, history, now, strangerToken }),
   }))
-  const windows: { from: number; to: number }[] = []
-
-  /** What must not have changed, by the time this strike was mended, for owners that asked for nothing meanwhile. */
-  const watchRestart = async ({ fault }: Strike) => {
-    if (!harmless.has(fault)) return async () => []
-    const before = await startedContainers(lab)
-    const from = now()
-    const views = clients.flatMap(({ client }) => client.held() ?? [])
-    return async (): Promise<string[]> => {
-      // Two faults at once may well end a runtime together.
-      if (windows.filter(window => window.to > from - settleMs).length > 1) return []
-      const after = await startedContainers(lab)
-      const isIdle = (owner: string) =>
-        !clients.some(({ name, client }) => name === owner && client.busySince() !== undefined) &&
-        !history.entries.some(entry => entry.owner === owner && entry.at + entry.ms > from - settleMs)
-      const wrong: string[] = []
-      for (const { name } of clients.filter(({ name }) => isIdle(name))) {
-        const container = `${lab.names.containerPrefix}${ownerHashOf('default', 'docker-per-principal', name)}`
-        const [was, is] = [before.get(container), after.get(container)]
-        if (was && was.startedAt !== is?.startedAt) wrong.push(`${container} was ${is ? 'started anew' : 'stopped'}`)
-      }
-      if (unseen.has(fault))
-        for (const { owner, isOpen } of views)
-          if (isIdle(owner) && !isOpen()) wrong.push(`the view of ${owner} was closed`)
-      return wrong
-    }
-  }
-
-  const isWhole = async () => {
-    for (const { url } of lab.gateways) {
-      const answer = await fetch(`${url}/v1/hosts`, {
-        headers: { authorization: `Bearer ${lab.adminToken}` },
-        signal: AbortSignal.timeout(5000),
-      })
-      if (!answer.ok) throw new Error(`${url} answers ${answer.status}`)
-      const { items } = (await answer.json()) as { items: { id: string; state: string }[] }
-      for (const { id } of lab.hosts)
-        if (items.find(host => host.id === id)?.state !== 'live') throw new Error(`host ${id} is not live`)
-    }
-  }
-
-  /** Strikes that are not whole again yet: a machine that is slow must not make more of them than were planned. */
-  const under = new Set<{ fault: string; ended: Promise<unknown> }>()
-  const strike = async (planned: Strike) => {
-    await delay(Math.max(0, planned.at - now()))
-    for (;;) {
-      const before = [...under]
-      if (before.length < atOnce && !before.some(({ fault }) => fault === planned.fault)) break
-      await Promise.race(before.map(({ ended }) => ended))
-    }
-    const mine = { fault: planned.fault, ended: doIt(planned).finally(() => under.delete(mine)) }
-    under.add(mine)
-    await mine.ended
-  }
-
-  const doIt = async (planned: Strike) => {
-    const fault = faults.find(({ name }) => name === planned.fault)
-    if (!fault) throw new Error(`there is no fault called ${planned.fault}`)
-    const window = { from: now(), to: Number.POSITIVE_INFINITY }
-    windows.push(window)
-    const compare = await watchRestart(planned)
-    const at = now()
-    const { what, mend } = await fault.strike(lab, createRandom(planned.seed))
-    const seen: Struck = { fault: fault.name, what, at, mendedAt: Infinity, recoveryMs: Infinity, wrong: [] }
-    history.strikes.push(seen)
-    tell(`${(at / 1000).toFixed(1)} s  ${fault.name}: ${what}`)
-    await delay(planned.for)
-    seen.mendedAt = now()
-    await mend()
-    seen.wrong = await compare()
-    window.to = now()
-    // Others may be struck meanwhile: what counts is when all is whole, and the longest is told.
-    await eventually(isWhole, recoveryMs, 250)
-    seen.recoveryMs = now() - seen.mendedAt
-  }
-
+  const watching = { lab, history, now, owners }
+  const mended = watchDeaths(lab, now, history.deaths)
+  const strikes = {
+    lab,
+    history,
+    now,
+    tell,
+    mended,
+    watch: planned => watchRestart(planned, watching),
+  } satisfies Parameters<typeof carryOut>[1]
   try {
-    const struck = Promise.all(plan.strikes.map(strike))
-    const asked = Promise.all(clients.map(({ client, steps }) => client.run(steps, plan.ms)))
-    await Promise.all([struck, asked])
-    const wholeAt = now()
-    const evidence = await quiet(() => gather(lab, db, { history, callMs }))
-    return { violations: check(evidence), history, quietMs: now() - wholeAt }
+    await Promise.all([
+      ...plan.strikes.map(strike => carryOut(strike, strikes)),
+      ...owners.map(({ client, steps }) => client.run(steps, plan.ms)),
+    ])
   } finally {
-    for (const { client } of clients) client.close()
+    for (const { client } of owners) client.close()
   }
+  const wholeAt = now()
+  const violations = await quietly(() => gather(lab, db, { history, callMs, before }))
+  return { violations, history, quietMs: now() - wholeAt }
 }
 
-/** Milliseconds for which the end of a call, or of a fault, may still have its effects. */
-const settleMs = 3000
-
-/** The evidence once nothing is wrong with it, or as it is when the time is over. */
-const quiet = async (look: () => Promise<Evidence>): Promise<Evidence> => {
-  let last: Evidence | undefined
+/** What is still wrong once nothing is under way any more, or when the time for that is over. */
+const quietly = async (look: () => Promise<Evidence>): Promise<Violation[]> => {
+  let last: Violation[] = []
   try {
     await eventually(
       async () => {
-        last = await look()
-        const { invariant, what } = check(last)[0] ?? {}
-        if (invariant) throw new Error(`${invariant}: ${what}`)
+        last = [{ invariant: '10, deadlines', what: 'the lab could not be looked at' }]
+        last = check(await look())
+        if (last.length > 0) throw new Error('something is under way, or wrong')
       },
       quietDeadlineMs,
       1000,
     )
   } catch (error) {
-    if (!last) throw error
+    if (last[0]?.what === 'the lab could not be looked at')
+      last[0].what += `: ${error instanceof Error ? error.message : error}`
   }
-  return last ?? (await look())
+  return last
 }

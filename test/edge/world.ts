@@ -30,6 +30,8 @@ export type EdgeWorld = {
   open(origin: string): Promise<Front>
   /** As a crash would: the engine tells the agent. */
   endContainer(front: Front): Promise<void>
+  /** The id of the runtime that a front leads to. */
+  runtimeOf(front: Front): string
   killAgent(): Promise<void>
   /** Starts the agent anew, where it was, with all that ran on it. */
   restartAgent(): Promise<void>
@@ -130,6 +132,12 @@ export const startEdgeWorld = async (settings: Readonly<Record<string, string>> 
     return row
   }
 
+  const behind = ({ at }: Front): Run => {
+    const ran = running.find(({ ownerHash }) => at('/').includes(ownerHash))
+    if (!ran) throw new Error('no runtime was made for this front')
+    return ran
+  }
+
   return {
     gatewayPid: gateway.pid,
     agentPid: () => agent.part.pid,
@@ -147,10 +155,8 @@ export const startEdgeWorld = async (settings: Readonly<Record<string, string>> 
         ...{ host, passesCookies: false },
       }
     },
-    endContainer: async ({ at }) => {
-      const ran = running.find(({ ownerHash }) => at('/').includes(ownerHash))
-      await agent.part.ask('exit', ran?.ownerHash)
-    },
+    endContainer: async front => agent.part.ask('exit', behind(front).ownerHash),
+    runtimeOf: front => behind(front).runtimeId,
     killAgent: async () => {
       process.kill(agent.part.pid, 'SIGKILL')
       await agent.part.stop()

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { get, RawUpstream, startChain, switching, upgrade, within } from './relay-kit.ts'
+import { fillUntilStalled, get, RawUpstream, startChain, switching, upgrade, type Wire, within } from './relay-kit.ts'
+
+const held = () => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout' || kind.endsWith('SocketWrap'))
 
 // In a file of its own, and so in a process of its own: other tests' sockets close in their own time.
 test('a relay that has been used and closed leaves no timer and no socket', async t => {
-  const held = () => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout' || kind.endsWith('SocketWrap'))
   const before = held()
   const upstream = await RawUpstream.start(t)
   const chain = await startChain(t, 1, { origin: upstream.origin })
@@ -27,3 +28,79 @@ test('a relay that has been used and closed leaves no timer and no socket', asyn
   await new Promise(resolve => setImmediate(resolve))
   assert.deepEqual(held(), before)
 })
+
+const joined = async (client: Wire, upstream: RawUpstream) => {
+  const there = (await upstream.request()).send(switching)
+  await client.until('101')
+  return there
+}
+
+for (const [how, end] of [
+  [
+    'a reset by the client',
+    async (client: Wire, upstream: RawUpstream) => {
+      await joined(client, upstream)
+      client.socket.resetAndDestroy()
+    },
+  ],
+  [
+    'a reset by the upstream',
+    async (client: Wire, upstream: RawUpstream) => {
+      ;(await joined(client, upstream)).socket.resetAndDestroy()
+    },
+  ],
+  [
+    'a half-close from each side',
+    async (client: Wire, upstream: RawUpstream) => {
+      const there = await joined(client, upstream)
+      client.socket.end()
+      await within(there.ended, 'the FIN')
+      there.socket.end()
+    },
+  ],
+  [
+    'a reset in the middle of backpressure',
+    async (client: Wire, upstream: RawUpstream) => {
+      const there = await joined(client, upstream)
+      client.socket.pause()
+      await fillUntilStalled(there.socket, Buffer.alloc(1024 * 1024), 64 * 1024 * 1024)
+      client.socket.resetAndDestroy()
+    },
+  ],
+  [
+    'a client that does not wait for the answer',
+    async (client: Wire, upstream: RawUpstream) => {
+      await upstream.request()
+      client.socket.resetAndDestroy()
+    },
+  ],
+  [
+    'an upstream that does not answer',
+    async (_: Wire, upstream: RawUpstream) => {
+      ;(await upstream.request()).socket.destroy()
+    },
+  ],
+  [
+    'a refusal',
+    async (client: Wire, upstream: RawUpstream) => {
+      ;(await upstream.request()).send('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno')
+      await client.untilOver()
+    },
+  ],
+] as const)
+  test(`a socket that ends with ${how} leaves no timer and no socket in a relay that goes on`, async t => {
+    const before = held()
+    const upstream = await RawUpstream.start(t)
+    const chain = await startChain(t, 1, { origin: upstream.origin })
+    for (let n = 0; n < 2; n += 1) {
+      const client = (await chain.connect()).send(upgrade())
+      await end(client, upstream)
+      await chain.result()
+      client.socket.destroy()
+      await within(client.closed, 'the close')
+    }
+    for (const wire of upstream.wires) wire.socket.destroy()
+    await Promise.all(upstream.wires.map(wire => within(wire.closed, 'the close')))
+    await new Promise(resolve => setImmediate(resolve))
+    assert.deepEqual(held(), before)
+  })

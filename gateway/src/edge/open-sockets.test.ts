@@ -78,6 +78,14 @@ test('a tenant with as many as it may have is a 429, and no other tenant notices
   enter({ tenant: 'b', runtimeId: 'rt_4' })
 })
 
+test('a tenant has room when one of its own has ended', t => {
+  const { enter } = bench(t)
+  const places = ['rt_1', 'rt_1', 'rt_2', 'rt_2'].map(runtimeId => enter({ runtimeId }))
+  places[0]?.leave()
+  enter({ runtimeId: 'rt_3' })
+  assert.throws(() => enter({ runtimeId: 'rt_3' }))
+})
+
 test('a gateway with as many as it takes is a 503', t => {
   const { enter } = bench(t)
   for (const runtimeId of ['rt_1', 'rt_1', 'rt_2', 'rt_2']) enter({ runtimeId })

@@ -79,6 +79,7 @@ export const createViewPasses = (issuer: Pick<Issuer, 'verify'>, now: () => numb
   const passIn = async (cookie: string, audience: string): Promise<ViewPass | undefined> => {
     const digest = createHash('sha256').update(`${audience} ${cookie}`).digest('base64')
     const known = verified.get(digest)
+    if (known && now() - known.at < verifiedMs && known.pass.expiresAt * 1000 > now()) return known.pass
     verified.delete(digest)
     const before = forgotten
     const pass = await verifyPass(issuer, cookie, audience)

@@ -8,8 +8,9 @@ import {
   type Database,
   putTenant,
   type RuntimeRow,
+  settle,
   startOn,
-  toFailed,
+  toFailedAndFree,
   toPaused,
   toRunning,
 } from '@porthole/db'
@@ -100,7 +101,7 @@ describe('traffic for a runtime that does not run', { concurrency: false }, () =
 
   it('is held while it resumes, and told when that took too long', async () => {
     const row = there(await toRunning(database.db, await started('icy')))
-    there(await toPaused(database.db, row, 0))
+    assert(await settle(database.db, there(await toPaused(database.db, row, 60_000, 'asked'))))
     const from = performance.now()
     const answers = await Promise.all([
       upgrade(`/view/${row.ownerHash}/websockify`),
@@ -115,14 +116,14 @@ describe('traffic for a runtime that does not run', { concurrency: false }, () =
       assert(Number(headers.get('retry-after')) > 0)
     }
     assert(
-      commands.some(command => command.endsWith('/resume')),
+      commands.some(command => command === 'POST resume'),
       'nobody asked the host',
     )
   })
 
   it('does not start what has failed: a page that is left open would do so for ever', async () => {
     const row = await started('broken')
-    there(await toFailed(database.db, row, { code: 'start-timeout', detail: 'too late' }))
+    there(await toFailedAndFree(database.db, row, { code: 'start-timeout', detail: 'too late' }))
     for (const answer of [
       await upgrade(`/view/${row.ownerHash}/websockify`),
       await ask(`/rpc/${row.ownerHash}/health`),
@@ -132,7 +133,7 @@ describe('traffic for a runtime that does not run', { concurrency: false }, () =
 
   it('a page of the view is told how it is, and why', async () => {
     const row = await started('told')
-    there(await toFailed(database.db, row, { code: 'start-timeout', detail: 'too late' }))
+    there(await toFailedAndFree(database.db, row, { code: 'start-timeout', detail: 'too late' }))
     const { status, headers } = await ask(`/view/${row.ownerHash}/vnc.html`)
     assert.equal(status, 200)
     assert.deepEqual([headers.get('x-porthole-state'), headers.get('x-porthole-error')], ['failed', 'start-timeout'])
@@ -140,7 +141,7 @@ describe('traffic for a runtime that does not run', { concurrency: false }, () =
 
   it('who may only watch starts nothing, and nor does a page of another site', async () => {
     const row = await started('watched')
-    there(await toFailed(database.db, row, { code: 'start-timeout', detail: 'too late' }))
+    there(await toFailedAndFree(database.db, row, { code: 'start-timeout', detail: 'too late' }))
     const pass = { tenant: 'default', ownerHash: ownerHashOf('default', 'docker-per-principal', 'watched') }
     const cookie = async (access: 'view' | 'control') =>
       `porthole_view=${await signViewPass(issuer, { ...pass, access, subject: 't', tokenId: undefined }, 60)}`

@@ -14,6 +14,8 @@ import { ensureBody, limit, pageOf, plainText, runtimeIdParam, runtimeSchema } f
 /** Seconds that stop and delete wait for the host before they answer 202. */
 const verbWaitSeconds = 20
 const maxTicketSeconds = 60
+/** What a create may take longer than its `wait`, before whoever repeats it with its key is let do it in its place. */
+const slackSeconds = 30
 
 const labelFilter = z
   .union([plainText(400), z.array(plainText(400)).max(16)])
@@ -100,7 +102,7 @@ export const runtimeRoutes = (house: House) => {
       const key = c.req.valid('header')['idempotency-key']
       // Before the replay: what it was answered with is for that owner only.
       const wanted = await wantedFrom(caller, caller.row, body, house)
-      const answer = await idempotent(db, callerKey(caller), key, body, async () => {
+      const answer = await idempotent(db, callerKey(caller), key, body, body.wait + slackSeconds, async () => {
         const { row, created, allowance } = await house.conductor.ensure(wanted, body.wait * 1000, {
           freshProfile: body.profile === 'fresh',
         })

@@ -39,7 +39,7 @@ export const openWorld = async (signal?: AbortSignal): Promise<World> => {
   const dir = mkdtempSync(join(tmpdir(), 'porthole-bench-'))
   const remove = () => rmSync(dir, { recursive: true, force: true })
   try {
-    const server = await startPostgres({ dir: join(dir, 'postgres'), ...(signal && { signal }) })
+    const server = await startPostgres({ dir, ...(signal && { signal }) })
     const inside = await enter(server.url, dir).catch(async error => {
       await server.stop()
       throw error
@@ -93,7 +93,10 @@ const enter = async (databaseUrl: string, dir: string) => {
     const child = await startGateway({
       ...{ root, logDir: dir, logName: `gateway-${n}`, env: inheritedEnv() },
       ...{ databaseUrl, port, publicUrl: url, secret },
-      settings: { LOG_LEVEL: 'warn', PORTHOLE_MAX_CONNECTIONS: '20000' },
+      settings: {
+        ...{ LOG_LEVEL: 'warn', PORTHOLE_MAX_CONNECTIONS: '20000', PORTHOLE_MAX_OPEN: '20000' },
+        ...{ PORTHOLE_MAX_OPEN_PER_TENANT: '20000', PORTHOLE_MAX_OPEN_PER_OWNER: '20000' },
+      },
     })
     return { ...child, port, url }
   }

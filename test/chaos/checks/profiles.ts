@@ -1,0 +1,38 @@
+import type { RuntimeRow } from '@porthole/db'
+import type { Evidence } from '../evidence.ts'
+import type { Violation } from '../violation.ts'
+import { isCreate } from './asked.ts'
+
+/** 6: a profile goes when somebody asks for that, and not otherwise; and no volume is left that is nobody's. */
+export const profilesKept = ({ history, profiles, engines, removals, names, runtimes }: Evidence): Violation[] => {
+  const wrong: Violation[] = []
+  const say = (what: string) => wrong.push({ invariant: '6, nothing vanishes or leaks', what })
+  const has = (host: string, hash: string) =>
+    engines.find(engine => engine.host === host)?.volumes.includes(`${names.volumePrefix}${hash}`) ?? false
+  for (const { owner, ownerHash, hostId } of profiles)
+    if (!has(hostId, ownerHash) && wasReady(runtimes, owner)) say(`the profile of ${owner} is not on ${hostId}`)
+  for (const { host, volumes, networks } of engines) {
+    for (const volume of volumes) {
+      const hash = volume.slice(names.volumePrefix.length)
+      const isKnown =
+        profiles.some(profile => profile.hostId === host && profile.ownerHash === hash) ||
+        removals.some(removal => removal.hostId === host && removal.ownerHash === hash)
+      if (!isKnown) say(`${volume} on ${host} is nobody's`)
+    }
+    const others = networks.filter(name => !name.startsWith(names.network))
+    if (others.length > 0) say(`${host} has networks of somebody else: ${others.join(', ')}`)
+  }
+  for (const [owner, entries] of Map.groupBy(history.entries, ({ owner }) => owner)) {
+    const isAsked = entries.some(({ operation }) => operation === 'delete with profile')
+    const wasThere = entries.some(
+      entry => isCreate(entry) && entry.outcome === 'ok' && entry.runtime?.state === 'running',
+    )
+    if (wasThere && !isAsked && !profiles.some(profile => profile.owner === owner))
+      say(`${owner} never deleted its profile, and has none`)
+  }
+  return wrong
+}
+
+/** A start that fails before its container is made leaves a profile without a volume: there is nothing in it. */
+const wasReady = (runtimes: RuntimeRow[], owner: string) =>
+  runtimes.some(row => row.owner === owner && row.readyAt !== null && row.state !== 'deleted')

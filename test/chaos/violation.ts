@@ -1,0 +1,2 @@
+/** One promise that was not kept: which, and what was seen. */
+export type Violation = { invariant: string; what: string }
