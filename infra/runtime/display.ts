@@ -12,6 +12,8 @@ export type Display = {
   name: string
   /** Unix socket that speaks RFB. */
   vncSocket: string
+  /** Settles when the keys are there that people type with, with a reason where they are not: then some characters are lost. */
+  keyboard: Promise<string | undefined>
   /** Settles with a reason when the X server or the window manager has ended. */
   ended: Promise<string>
   /** Whether the X server answers a connection within `ms` milliseconds. */
@@ -84,6 +86,7 @@ export const startDisplay = async (config: Config): Promise<Display> => {
   return {
     name,
     vncSocket,
+    keyboard: loadKeyboard(config, name),
     ended,
     answers: ms => handshake(`/tmp/.X11-unix/X${name.slice(1)}`, ms),
     stop: async () => {
@@ -91,6 +94,22 @@ export const startDisplay = async (config: Config): Promise<Display> => {
       await endChild(x, 1000)
     },
   }
+}
+
+const keyboardDeadlineMs = 10_000
+
+/** Takes a tenth of a second: Chromium starts meanwhile. */
+const loadKeyboard = async (config: Config, display: string): Promise<string | undefined> => {
+  const xkbcomp = startChild('/usr/bin/xkbcomp', ['-w0', '/opt/porthole/etc/keyboard.xkb', display], {
+    env: config.childEnv,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  if (!(await settlesWithin(xkbcomp.exited, keyboardDeadlineMs))) {
+    await endChild(xkbcomp, 500)
+    return `xkbcomp had not loaded the keyboard after ${keyboardDeadlineMs / 1000} s`
+  }
+  const exit = await xkbcomp.exited
+  return exit.code === 0 ? undefined : `xkbcomp ${describeExit(exit)}: ${xkbcomp.lastWords()}`
 }
 
 const startWindowManager = (config: Config, display: string): Child =>

@@ -61,6 +61,8 @@ const runRuntime = async (config: Config): Promise<string | undefined> => {
     if (config.ui) display = await startDisplay(config)
     browser = await startBrowser(config, display?.name, Date.now, log)
     await listening
+    const keyboardFault = await display?.keyboard
+    if (keyboardFault !== undefined) log(keyboardFault)
     return Promise.race([browser.ended, ...(display === undefined ? [] : [display.ended])])
   }
 

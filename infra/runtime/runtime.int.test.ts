@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import WebSocket from 'ws'
 import { ensureImage } from '../image/build.ts'
@@ -186,6 +188,35 @@ test('who watches can’t type or click, who controls can, and only that counts 
   await use('control', typeX)
   assert.equal(await seen('click x '), 'click x ')
   assert.ok(Date.parse(await lastInputAt()) > 0)
+})
+
+test('every character of the keyboard arrives, however fast it is typed', async () => {
+  const keyboard = readFileSync(join(import.meta.dirname, 'etc/keyboard.xkb'), 'utf8')
+  // Behind each key's keysyms are the characters that they are.
+  const keys = [...keyboard.matchAll(/^ *key .*?((?:(?:, )?0x[0-9a-f]+)+) \] \}; \/\/ (.*)$/gm)]
+  const keysyms = keys.flatMap(([, listed = '']) => listed.match(/0x[0-9a-f]+/g) ?? []).map(Number)
+  const text = keys.map(([, , characters]) => characters).join('')
+  assert.equal(keysyms.length, text.length)
+  assert.match(text, /ü.*ß.*€.*ф.*ω/)
+  const html =
+    '<textarea id=a autofocus style="width:100vw;height:100vh"></textarea><script>seen = 0; onmousedown = () => { seen = 1 }</script>'
+  await lab.run(shared, [{ type: 'goto', url: page(html) }])
+  const view = await connectRfb(`ws://${shared.address}:6080/websockify`, { 'x-porthole-key': key })
+  for (const button of [1, 0]) view.pointer(640, 400, button)
+  const until = async (expression: string) =>
+    (
+      await lab.run(shared, [
+        {
+          type: 'evaluate',
+          expression: `new Promise(r => { const f = () => ${expression} ? r(a.value) : requestAnimationFrame(f); f() })`,
+          timeoutMs: 10_000,
+        },
+      ])
+    ).json().results[0].value
+  await until('seen')
+  for (const keysym of keysyms) view.key(keysym)
+  assert.equal(await until(`a.value.length >= ${text.length}`), text)
+  view.close()
 })
 
 test('Chromium’s own sandbox is on: renderers are in other namespaces and under its own seccomp filter', async () => {

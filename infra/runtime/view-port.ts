@@ -6,7 +6,7 @@ import { refuseUpgrade, sendProblem } from './problem.ts'
 import { createRfbFilter } from './rfb-filter.ts'
 
 /** A still screen makes no traffic, and something on the way drops silent connections. */
-const pingMs = 20_000
+const defaultPingMs = 20_000
 /** A viewer that answered none of so many pings in a row is gone. */
 const maxUnanswered = 3
 /** Bytes that may wait for a slow viewer before the X server is held back. */
@@ -18,6 +18,8 @@ export type ViewOptions = {
   /** The unix socket of the VNC server; undefined when there is no screen. */
   vncSocket: () => string | undefined
   guard: Guard
+  /** Milliseconds between pings. */
+  pingMs?: number
   /** Called when a viewer used keyboard, pointer or clipboard. */
   onUse: () => void
 }
@@ -53,14 +55,19 @@ export const createViewPort = (options: ViewOptions): Server => {
       if (socket.destroyed) return vnc.destroy()
       socket.once('close', () => vnc.destroy())
       const mayControl = ['control', undefined].includes(request.headers['x-porthole-access']?.toString())
-      sockets.handleUpgrade(request, socket, early, viewer => bridge(viewer, vnc, mayControl, options.onUse))
+      sockets.handleUpgrade(request, socket, early, viewer => bridge(viewer, vnc, mayControl, options))
     })
   })
   return server
 }
 
 /** Joins a viewer to the VNC server until either goes. */
-const bridge = (viewer: WebSocket, vnc: Socket, mayControl: boolean, onUse: () => void): void => {
+const bridge = (
+  viewer: WebSocket,
+  vnc: Socket,
+  mayControl: boolean,
+  { onUse, pingMs = defaultPingMs }: Pick<ViewOptions, 'onUse' | 'pingMs'>,
+): void => {
   const filter = createRfbFilter({ mayControl, onUse })
   let unanswered = 0
   const ping = setInterval(() => {

@@ -152,8 +152,8 @@ describe('a person at work in a view, behind a proxy that has the gateway below 
     ],
     [
       'of many languages, fast',
-      [...'äöÄÖàèêëîïôùûñøåæœąęłżčřšžůğıİőűþð£§°µ¿¡βγδλшъэי'].map(key => ({ key, code: 'KeyA' })),
-      'äöÄÖàèêëîïôùûñøåæœąęłżčřšžůğıİőűþð£§°µ¿¡βγδλшъэי',
+      [...'äöÄÖàèêëîïôùûñøåæœąęłżčřšžůğıİőűþð£§°µ¿¡βγδλшъэй'].map(key => ({ key, code: 'KeyA' })),
+      'äöÄÖàèêëîïôùûñøåæœąęłżčřšžůğıİőűþð£§°µ¿¡βγδλшъэй',
     ],
     [
       'with a key for an emoji',
@@ -164,13 +164,15 @@ describe('a person at work in a view, behind a proxy that has the gateway below 
       '😀a',
     ],
   ]
-  for (const [name, presses, text] of layouts)
-    it(`what is typed on a keyboard ${name} arrives as it is on the keys`, async () => {
-      const page = await begin()
+  it('what is typed on any keyboard arrives as it is on the keys', async () => {
+    const page = await begin()
+    for (const [name, presses, text] of layouts) {
       await press(page, presses)
-      await eventually(async () => assert.equal(await written(), text))
-      await page.close()
-    })
+      await eventually(async () => assert.equal(await written(), text, name))
+      await driven.locator('#box').fill('')
+    }
+    await page.close()
+  })
 
   it('Ctrl+A and Ctrl+C bring what is selected to the clipboard here, Ctrl+V takes it there', async () => {
     const page = await begin()

@@ -10,9 +10,10 @@ const pasteEventMs = 150
  * @param {object} needs
  * @param {() => any} needs.rfb the connected RFB, if any
  * @param {{ expectCopy: () => void, paste: (text: string) => void }} needs.clipboard
+ * @param {(text: string) => void} needs.write
  * @param {() => void} needs.openToolbar
  */
-export function watchKeys({ rfb, clipboard, openToolbar }) {
+export function watchKeys({ rfb, clipboard, write, openToolbar }) {
   const isMac = /mac|iphone|ipad/i.test(navigator.platform)
   let isControlHeld = false
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -53,7 +54,7 @@ export function watchKeys({ rfb, clipboard, openToolbar }) {
     if (isWholeCharacter(event.key)) {
       event.preventDefault()
       event.stopImmediatePropagation()
-      rfb().sendKey(keysyms.lookup(event.key.codePointAt(0)), '')
+      write(event.key)
       return
     }
     const isCommand = isMac ? metaKey && !ctrlKey : ctrlKey && !metaKey

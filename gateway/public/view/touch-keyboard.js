@@ -1,5 +1,4 @@
 import KeyTable from './core/input/keysym.js'
-import keysyms from './core/input/keysymdef.js'
 
 /** Something to delete: an on-screen keyboard sends nothing for Backspace in an empty field. */
 const padding = '_'.repeat(64)
@@ -7,9 +6,12 @@ const padding = '_'.repeat(64)
 /**
  * Types into the remote browser with a phone's on-screen keyboard, which only appears for a text field and reports
  * whole words rather than keys. What changed in the field becomes key presses.
- * @param {{ field: HTMLTextAreaElement, press: (keysym: number, code: string) => void }} needs
+ * @param {object} needs
+ * @param {HTMLTextAreaElement} needs.field
+ * @param {(keysym: number, code: string) => void} needs.press
+ * @param {(text: string) => void} needs.write characters, whatever they are
  */
-export function createTouchKeyboard({ field, press }) {
+export function createTouchKeyboard({ field, press, write }) {
   let before = [...padding]
 
   const reset = () => {
@@ -24,10 +26,7 @@ export function createTouchKeyboard({ field, press }) {
     let same = 0
     while (same < before.length && same < after.length && before[same] === after[same]) same += 1
     for (let i = same; i < before.length; i += 1) press(KeyTable.XK_BackSpace, 'Backspace')
-    for (const character of after.slice(same)) {
-      if (character === '\n') press(KeyTable.XK_Return, 'Enter')
-      else press(keysyms.lookup(character.codePointAt(0)), '')
-    }
+    write(after.slice(same).join(''))
     before = after
     const isComposing = event instanceof InputEvent && event.isComposing
     if (!isComposing && (after.length < 16 || after.length > 1024)) reset()

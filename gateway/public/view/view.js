@@ -1,6 +1,8 @@
 import { takeToken } from '../../assets/fragment.js'
 import { createClipboard } from './clipboard.js'
 import { createConnection } from './connection.js'
+import KeyTable from './core/input/keysym.js'
+import keysyms from './core/input/keysymdef.js'
 import { watchKeys } from './keys.js'
 import { probePage, startRuntime } from './probe.js'
 import { createQuality } from './quality.js'
@@ -9,6 +11,7 @@ import { optionsFrom } from './state.js'
 import { createStatus } from './status.js'
 import { createToolbar } from './toolbar.js'
 import { createTouchKeyboard } from './touch-keyboard.js'
+import { createTyping } from './typing.js'
 
 /** @param {string} id @returns {HTMLElement} */
 const element = id => {
@@ -33,7 +36,24 @@ let canvas = null
 const rfb = () => (connection.phase === 'connected' ? session?.rfb : undefined)
 
 const clipboard = createClipboard({ element, send: text => rfb()?.clipboardPasteFrom(text) })
+/** @param {string} character */
+const press = character => {
+  if (character === '\n') rfb()?.sendKey(KeyTable.XK_Return, 'Enter')
+  else rfb()?.sendKey(keysyms.lookup(character.codePointAt(0)), '')
+}
+const write = createTyping({
+  press,
+  paste: text => {
+    const remote = rfb()
+    if (!remote) return
+    remote.clipboardPasteFrom(text)
+    remote.sendKey(KeyTable.XK_Control_L, 'ControlLeft', true)
+    press('v')
+    remote.sendKey(KeyTable.XK_Control_L, 'ControlLeft', false)
+  },
+})
 const typing = createTouchKeyboard({
+  write,
   field: /** @type {HTMLTextAreaElement} */ (element('typed')),
   press: (keysym, code) => rfb()?.sendKey(keysym, code),
 })
@@ -115,7 +135,7 @@ async function exchange(/** @type {string} */ bearer) {
   }).catch(() => undefined)
 }
 
-watchKeys({ rfb, clipboard, openToolbar: toolbar.open })
+watchKeys({ rfb, clipboard, write, openToolbar: toolbar.open })
 document.addEventListener('visibilitychange', () => connection.wake())
 window.addEventListener('online', () => connection.wake({ networkChanged: true }))
 window.addEventListener('focus', focusRemote)

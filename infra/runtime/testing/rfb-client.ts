@@ -5,15 +5,18 @@ import WebSocket from 'ws'
 /** A picture of a screen: `pixels` holds 4 bytes a pixel, blue, green, red, unused. */
 export type Picture = { width: number; height: number; pixels: Buffer }
 
+/** Pixels from the top left. */
+export type Area = { x: number; y: number; width: number; height: number }
+
 /** A small RFB client for tests: no authentication, raw encoding. */
 export type RfbClient = {
   width: number
   height: number
   socket: WebSocket
-  /** The whole screen as it is now. */
-  capture: () => Promise<Picture>
+  /** The whole screen as it is now, or a part. */
+  capture: (area?: Area) => Promise<Picture>
   /** Captures until a picture fits, for at most 10 s. */
-  captureUntil: (fits: (picture: Picture) => boolean) => Promise<Picture>
+  captureUntil: (fits: (picture: Picture) => boolean, area?: Area) => Promise<Picture>
   pointer: (x: number, y: number, buttons: number) => void
   /** Presses and releases an X keysym. */
   key: (keysym: number) => void
@@ -56,9 +59,12 @@ export const connectRfb = async (url: string, headers: Record<string, string>): 
   socket.send(Buffer.from([0, 0, 0, 0, 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0]))
   // SetEncodings: raw only.
   socket.send(Buffer.from([2, 0, 0, 1, 0, 0, 0, 0]))
-  const capture = async (): Promise<Picture> => {
+  const screen = { x: 0, y: 0, width, height }
+  const capture = async ({ x: left, y: top, width, height }: Area = screen): Promise<Picture> => {
     const request = Buffer.alloc(10)
     request.writeUInt8(3)
+    request.writeUInt16BE(left, 2)
+    request.writeUInt16BE(top, 4)
     request.writeUInt16BE(width, 6)
     request.writeUInt16BE(height, 8)
     socket.send(request)
@@ -77,7 +83,7 @@ export const connectRfb = async (url: string, headers: Record<string, string>): 
         const [x, y, w, h] = [0, 2, 4, 6].map(at => head.readUInt16BE(at)) as [number, number, number, number]
         const data = await read(w * h * 4)
         for (let row = 0; row < h; row += 1) {
-          data.copy(pixels, ((y + row) * width + x) * 4, row * w * 4, (row + 1) * w * 4)
+          data.copy(pixels, ((y - top + row) * width + x - left) * 4, row * w * 4, (row + 1) * w * 4)
         }
       }
       return { width, height, pixels }
@@ -85,11 +91,11 @@ export const connectRfb = async (url: string, headers: Record<string, string>): 
   }
   return {
     ...{ width, height, socket, capture },
-    captureUntil: async fits => {
+    captureUntil: async (fits, area) => {
       const deadline = AbortSignal.timeout(10_000)
       for (;;) {
         deadline.throwIfAborted()
-        const picture = await capture()
+        const picture = await capture(area)
         if (fits(picture)) return picture
       }
     },
