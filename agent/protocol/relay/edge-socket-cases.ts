@@ -4,10 +4,10 @@ import type { AddressInfo, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { headOf, type OpenFront, visit } from './front.ts'
-import { fillUntilStalled, RawUpstream, switching, within } from './relay-kit.ts'
+import { fillUntilStalled, RawUpstream, slack, switching, within } from './relay-kit.ts'
 
 const megabyte = 1024 * 1024
-const aSecond = 1_000
+const aSecond = 1_000 * slack
 
 /** Where proxies go wrong with WebSockets. */
 export function edgeSocketCases(open: OpenFront): void {

@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { test } from 'node:test'
-import { type Chain, fillUntilStalled, get, RawUpstream, startChain, switching, upgrade, within } from './relay-kit.ts'
+import {
+  type Chain,
+  fillUntilStalled,
+  get,
+  RawUpstream,
+  slack,
+  startChain,
+  switching,
+  upgrade,
+  within,
+} from './relay-kit.ts'
 
 const megabyte = 1024 * 1024
-const aSecond = 1_000
+const aSecond = 1_000 * slack
 const post = (length: number): string => `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`
 const streamed = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { get, RawUpstream, startChain, switching, upgrade, type Wire, within } from './relay-kit.ts'
+import { get, RawUpstream, slack, startChain, switching, upgrade, type Wire, within } from './relay-kit.ts'
 
 /** Milliseconds in which the end of one side is the end of the other. */
-const aSecond = 1_000
+const aSecond = 1_000 * slack
 const half = (text: string): [string, string] => [text.slice(0, text.length / 2), text.slice(text.length / 2)]
 
 /** Connections that are reset at each point of an upgrade's handshake, for `hops` relays in a row. */

@@ -12,7 +12,9 @@ const certificate = { key: testKey, cert: testCertificate }
 const pinning: RelayOptions = { tls: () => ({ ca: testCertificate }) }
 
 /** Milliseconds any single wait of a test may take. */
-export const patience = 5_000
+export const patience = 20_000
+/** How many times longer than on a machine that does nothing else something may take. */
+export const slack = 5
 
 /** Fails after `ms` with what was waited for. */
 export async function within<T>(promise: Promise<T>, what: string, ms = patience): Promise<T> {
