@@ -401,7 +401,9 @@ describe('the public API', { concurrency: false }, () => {
     assert.equal(codeIn(await again()), 'idempotency-at-work')
     await cutOff(40)
     const answer = await again()
-    assert.deepEqual([answer.status, answer.headers['idempotency-replayed']], [202, undefined])
+    // Done anew: what comes of it depends on what has become of the first one meanwhile.
+    assert.notEqual(codeIn(answer), 'idempotency-at-work')
+    assert.equal(answer.headers['idempotency-replayed'], undefined)
   })
 
   it('pages lead through a list without gaps', async () => {

@@ -38,6 +38,14 @@ describe('parseConfig', () => {
     ])
   })
 
+  it('reads specs from the file that is named, and the domain of ports', () => {
+    const readText = (path: string) => (path === '/etc/specs.json' ? '{"site": {"ports": {"app": 3000}}}' : '')
+    const env = { ...good, PORTHOLE_SPECS: '/etc/specs.json', PORTHOLE_PORT_DOMAIN: ' Ports.Example.com ' }
+    const { specs, portDomain } = parseConfig(env, readText)
+    assert.deepEqual([specs.map(({ recipe }) => recipe.name), portDomain], [['site'], 'ports.example.com'])
+    assert.throws(() => parseConfig({ ...env, PORTHOLE_SPECS: '/other' }, readText), /PORTHOLE_SPECS.*not JSON/)
+  })
+
   it('normalises the public URL as the original did', () => {
     assert.equal(
       parseConfig({ ...good, PUBLIC_URL: ' https://b.example.com/x/vnc.html?path=websockify ' }).publicUrl,
@@ -66,6 +74,9 @@ describe('parseConfig', () => {
     'a gateway that opens nothing': { PORTHOLE_MAX_OPEN: '0' },
     'a silence that is no number': { PORTHOLE_SOCKET_IDLE: '2h' },
     'an age that is no number': { PORTHOLE_SOCKET_AGE: 'a day' },
+    'a domain of ports that is an address': { PORTHOLE_PORT_DOMAIN: '127.0.0.1' },
+    'a domain of ports with a wildcard': { PORTHOLE_PORT_DOMAIN: '*.ports.example.com' },
+    'specs that are in no file': { PORTHOLE_SPECS: '/no/such/specs.json' },
     'a log level that is none': { LOG_LEVEL: 'loud' },
     'a start timeout of nothing': { BROWSER_RUNTIME_START_TIMEOUT: '0' },
   }

@@ -34,7 +34,7 @@ const profile = {
   hostId: 'h1',
 } as ProfileRow
 const event = (fromState: EventRow['fromState'], toState: EventRow['toState'], generation: number) =>
-  ({ runtimeId: id, fromState, toState, generation }) as EventRow
+  ({ runtimeId: id, fromState, toState, generation, at: epoch }) as EventRow
 const entry: Entry = {
   ...{ owner: 'ada', operation: 'create', at: 0, ms: 10, outcome: 'ok', status: 201 },
   runtime: { id, generation: 1, state: 'running', host: 'h1' },
@@ -62,7 +62,7 @@ const whole = (change: Partial<Evidence> = {}): Evidence => ({
     { host: 'h1', containers: [container], volumes: [`v-${hash}`], networks: ['n'] },
     { host: 'h2', containers: [], volumes: [], networks: [] },
   ],
-  history: { entries: [entry], strikes: [], deaths: [] },
+  history: { entries: [entry], strikes: [], deaths: [], startedAt: 0 },
   footprints: { before: footprint(), after: footprint() },
   names,
   callMs: 60_000,
@@ -79,7 +79,7 @@ const has = (change: Partial<Evidence['engines'][number]>, second: Partial<Evide
     ],
   }
 }
-const said = (...entries: Entry[]) => ({ history: { entries, strikes: [], deaths: [] } })
+const said = (...entries: Entry[]) => ({ history: { entries, strikes: [], deaths: [], startedAt: 0 } })
 /** Without anything that holds room. */
 const gone = (row: Partial<RuntimeRow>): Partial<Evidence> => ({
   runtimes: [{ ...runtime, reserved: false, counted: false, ...row }],
@@ -91,6 +91,19 @@ const gone = (row: Partial<RuntimeRow>): Partial<Evidence> => ({
 describe('the checker', () => {
   it('has nothing to say where nothing is wrong', () => {
     assert.deepEqual(check(whole()), [])
+  })
+
+  it('has nothing to say of a runtime that ended with its container', () => {
+    const change: Partial<Evidence> = {
+      ...gone({ state: 'failed', error: { code: 'crashed', detail: 'exit code 137' } }),
+      ...has({ containers: [] }),
+      events: [...whole().events, event('running', 'failed', 2)],
+      history: {
+        ...{ entries: [entry], deaths: [], startedAt: 0 },
+        strikes: [struck, { ...struck, fault: 'kill a container' }],
+      },
+    }
+    assert.deepEqual(check(whole(change)), [])
   })
 
   for (const [what, change, expected] of [
@@ -222,12 +235,12 @@ describe('the checker', () => {
     ],
     [
       'a runtime that a restart has ended',
-      { history: { entries: [entry], strikes: [{ ...struck, wrong: ['x was stopped'] }], deaths: [] } },
+      { history: { entries: [entry], strikes: [{ ...struck, wrong: ['x was stopped'] }], deaths: [], startedAt: 0 } },
       /5, restarts: kill a gateway \(gateway 1\): x was stopped/,
     ],
     [
       'what was not whole again in time',
-      { history: { entries: [entry], strikes: [{ ...struck, failed: 'h1 is not live' }], deaths: [] } },
+      { history: { entries: [entry], strikes: [{ ...struck, failed: 'h1 is not live' }], deaths: [], startedAt: 0 } },
       /10, deadlines: kill a gateway \(gateway 1\): h1 is not live/,
     ],
     [
@@ -235,14 +248,19 @@ describe('the checker', () => {
       {
         ...gone({ state: 'failed', error: { code: 'crashed', detail: 'exit code 1' } }),
         events: [...whole().events, { ...event('running', 'failed', 2), reason: 'crashed' }],
-        history: { entries: [entry], strikes: [struck], deaths: [] },
+        history: { entries: [entry], strikes: [struck], deaths: [], startedAt: 0 },
       },
-      /5, restarts: rt_A became failed \(crashed\), and nothing was struck/,
+      /5, restarts: rt_A became failed \(crashed\) at 0.0 s, and nothing was struck/,
     ],
     [
       'a gateway that ended by itself',
       {
-        history: { entries: [entry], strikes: [], deaths: [{ what: 'gateway-1', at: 1500, exit: 'exit code 1' }] },
+        history: {
+          entries: [entry],
+          strikes: [],
+          deaths: [{ what: 'gateway-1', at: 1500, exit: 'exit code 1' }],
+          startedAt: 0,
+        },
       },
       /5, restarts: gateway-1 ended by itself at 1.5 s \(exit code 1\): see gateway-1.log/,
     ],

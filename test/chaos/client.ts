@@ -44,7 +44,7 @@ const isRuntime = (body: unknown): body is Runtime =>
 export const createClient = ({ lab, owner, history, now, strangerToken }: ClientOptions) => {
   let runtime: Runtime | undefined
   let view: WebSocket | undefined
-  let busySince: number | undefined
+  let doing: Operation | undefined
 
   const doorOf = (door: number) => lab.gateways[Math.floor(door * lab.gateways.length)]?.url ?? ''
 
@@ -132,7 +132,8 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
     }
   }
 
-  const open = (door: number, path: string) => openSocket(`${doorOf(door)}${path}`, lab.tenantToken)
+  const open = (door: number, path: string, protocols: string[] = []) =>
+    openSocket(`${doorOf(door)}${path}`, lab.tenantToken, protocols)
 
   /** Looks into the browser: only this owner's mark may be there. Then makes it. */
   const drive = async (door: number): Promise<Outcome> => {
@@ -161,7 +162,7 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
   const watch = async (door: number): Promise<Outcome> => {
     if (!runtime) return { outcome: 'refused', status: 0, code: 'nothing-to-watch' }
     view?.terminate()
-    const opened = await open(door, `/view/${runtime.ownerHash}/websockify`)
+    const opened = await open(door, `/view/${runtime.ownerHash}/websockify`, ['binary'])
     if (!('socket' in opened)) return { outcome: outcomeOf(opened.status), status: opened.status }
     view = opened.socket
     try {
@@ -211,7 +212,6 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
     resume: door => verb(door, 'resume'),
     stop: door => verb(door, 'stop'),
     start: door => verb(door, 'start'),
-    touch: door => verb(door, 'touch'),
     drive,
     watch,
     spy,
@@ -225,8 +225,8 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
   }
 
   return {
-    /** When it began what it does now; undefined: it does nothing. */
-    busySince: () => busySince,
+    /** What it does now; undefined: nothing. */
+    doing: () => doing,
     held: (): Held | undefined => {
       const seen = view
       return seen?.readyState === seen?.OPEN && seen ? { owner, isAlive: () => isAlive(seen) } : undefined
@@ -235,11 +235,11 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
       for (const { at, operation, door } of steps) {
         if (now() > until) break
         if (at > now()) await delay(at - now())
-        busySince = now()
+        doing = operation
         // Two at once, each at another gateway: they are to be given the same.
         const doors = operation === 'create twice' ? [door, (door + 0.5) % 1] : [door]
         await Promise.all(doors.map(each => perform(operation, each)))
-        busySince = undefined
+        doing = undefined
       }
     },
     close: () => view?.terminate(),

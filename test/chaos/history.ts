@@ -44,7 +44,13 @@ export type Death = {
   exit: string
 }
 
-export type History = { entries: Entry[]; strikes: Struck[]; deaths: Death[] }
+export type History = {
+  /** Milliseconds since the epoch. */
+  startedAt: number
+  entries: Entry[]
+  strikes: Struck[]
+  deaths: Death[]
+}
 
 const shortOf = ({ owner, operation, at, ms, outcome, status, code, runtime }: Entry): string =>
   [

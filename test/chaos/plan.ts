@@ -11,7 +11,6 @@ export const operations = [
   'resume',
   'stop',
   'start',
-  'touch',
   'drive',
   'watch',
   'list',
@@ -52,9 +51,8 @@ const weights: Record<Operation, number> = {
   resume: 2,
   stop: 1.5,
   start: 1.5,
-  touch: 1,
   drive: 4,
-  watch: 2,
+  watch: 4,
   list: 1,
   spy: 1,
 }

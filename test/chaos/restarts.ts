@@ -2,19 +2,30 @@ import { ownerHashOf } from '../../gateway/src/identity/owner.ts'
 import type { Lab } from '../lab/kit.ts'
 import type { Held } from './client.ts'
 import { startedContainers } from './gather.ts'
-import { harmless, unseen } from './harmless.ts'
-import type { History } from './history.ts'
-import type { Strike } from './plan.ts'
+import { closesNoView, endsRuntimes } from './harmless.ts'
+import type { Entry, History } from './history.ts'
+import type { Operation, Strike } from './plan.ts'
 
 /** Milliseconds for which the end of a call, or of a fault, may still have its effects. */
 const settleMs = 3000
+/** For which an end that was asked for, and not said to be done, may still come: another gateway takes it over. */
+const takeOverMs = 90_000
+
+/** What may end a runtime, or freeze it, when its owner asks for it. */
+const ending: ReadonlySet<Operation> = new Set(['pause', 'resume', 'stop', 'start', 'delete', 'delete with profile'])
+
+/** Whether what its owner asked for may be why something has changed after a time. */
+export const mayBeAsked = ({ operation, at, ms, outcome, status }: Entry, since: number): boolean => {
+  const isOpen = outcome === 'unknown' || status === 202
+  return ending.has(operation) && at + ms > since - (isOpen ? takeOverMs : settleMs)
+}
 
 export type Watching = {
   lab: Pick<Lab, 'hosts' | 'names'>
   history: History
   /** Milliseconds since the beginning. */
   now(): number
-  owners: readonly { name: string; client: { busySince(): number | undefined; held(): Held | undefined } }[]
+  owners: readonly { name: string; client: { doing(): Operation | undefined; held(): Held | undefined } }[]
 }
 
 export type Compared = {
@@ -34,22 +45,26 @@ export const watchRestart = async (
   { fault }: Strike,
   { lab, history, now, owners }: Watching,
 ): Promise<() => Promise<Compared>> => {
-  if (!harmless.has(fault)) return nothing
+  if (endsRuntimes.has(fault)) return nothing
   const before = await startedContainers(lab)
   const from = now()
   const views = owners.flatMap(({ client }) => client.held() ?? [])
-  // Two faults at once may well end a runtime together.
-  const isAlone = () =>
-    !history.strikes.some(other => other.fault !== fault && other.mendedAt + other.recoveryMs > from)
-  const isIdle = (owner: string) =>
-    !owners.some(({ name, client }) => name === owner && client.busySince() !== undefined) &&
-    !history.entries.some(entry => entry.owner === owner && entry.at + entry.ms > from - settleMs)
+  const struckSince = () =>
+    history.strikes.filter(({ mendedAt, recoveryMs }) => mendedAt + recoveryMs + settleMs > from)
+  const wasAsked = (owner: string) =>
+    owners.some(({ name, client }) => name === owner && ending.has(client.doing() ?? 'list')) ||
+    history.entries.some(entry => entry.owner === owner && mayBeAsked(entry, from))
+  const wasOpenedAnew = (owner: string) =>
+    owners.some(({ name, client }) => name === owner && client.doing() === 'watch') ||
+    history.entries.some(
+      ({ owner: whose, operation, at, ms }) => whose === owner && operation === 'watch' && at + ms > from,
+    )
   return async () => {
     const after = await startedContainers(lab)
     const alive = await Promise.all(views.map(view => view.isAlive()))
     const seen: Compared = { wrong: [], containers: 0, views: 0 }
-    if (!isAlone()) return seen
-    for (const { name } of owners.filter(({ name }) => isIdle(name))) {
+    if (struckSince().some(other => endsRuntimes.has(other.fault))) return seen
+    for (const { name } of owners.filter(({ name }) => !wasAsked(name))) {
       const container = `${lab.names.containerPrefix}${ownerHashOf('default', 'docker-per-principal', name)}`
       const [was, is] = [before.get(container), after.get(container)]
       if (!was) continue
@@ -57,9 +72,9 @@ export const watchRestart = async (
       if (was.id !== is?.id || was.startedAt !== is.startedAt)
         seen.wrong.push(`${container} was ${is ? 'started anew' : 'stopped'}`)
     }
-    if (!unseen.has(fault)) return seen
+    if (!struckSince().every(other => closesNoView.has(other.fault))) return seen
     for (const [n, { owner }] of views.entries()) {
-      if (!isIdle(owner)) continue
+      if (wasAsked(owner) || wasOpenedAnew(owner)) continue
       seen.views += 1
       if (!alive[n]) seen.wrong.push(`the view of ${owner} was closed`)
     }

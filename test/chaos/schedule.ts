@@ -41,7 +41,7 @@ export const runSchedule = async (
 ): Promise<Outcome> => {
   const startedAt = performance.now()
   const now = () => performance.now() - startedAt
-  const history: History = { entries: [], strikes: [], deaths: [] }
+  const history: History = { startedAt: Date.now(), entries: [], strikes: [], deaths: [] }
   const owners = plan.owners.map(({ name, steps }) => ({
     name,
     steps,

@@ -12,8 +12,8 @@ export type Opened = {
 }
 
 /** A socket that is open, or the status that it was refused with; 0: there was no answer. */
-export const openSocket = (url: string, token: string): Promise<Opened | { status: number }> => {
-  const socket = new WebSocket(url.replace('http', 'ws'), ['binary'], {
+export const openSocket = (url: string, token: string, protocols: string[]): Promise<Opened | { status: number }> => {
+  const socket = new WebSocket(url.replace('http', 'ws'), protocols, {
     headers: { authorization: `Bearer ${token}` },
     handshakeTimeout: openMs,
   })

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { after, before, describe, it } from 'node:test'
 import { chromium } from 'playwright-core'
 import puppeteer from 'puppeteer-core'
-import { authorization, ensure, pageOf, type Runtime } from '../kit/runtime.ts'
+import WebSocket from 'ws'
+import { connectCdp } from '../kit/cdp.ts'
+import { authorization, ensure, pageOf, type Runtime, remove } from '../kit/runtime.ts'
 import { startStack, type TestStack } from '../kit/stack.ts'
 
 describe('driving a runtime through the gateway', { concurrency: false }, () => {
@@ -105,5 +108,35 @@ describe('driving a runtime through the gateway', { concurrency: false }, () => 
     const answer = await stack.call('POST', `/rpc/${bob.ownerHash}/run`, { actions: [{ type: 'fly' }] })
     assert.equal(answer.status, 400)
     assert.match(String(answer.headers.get('content-security-policy')), /^sandbox/)
+  })
+
+  it('traffic of every kind wakes a runtime that was paused or stopped, and is held until it is there', async () => {
+    const idle = await ensure(stack, { userId: 'idle' })
+    const base = socketForm(stack.gatewayUrl)
+    const firstBytes = async () => {
+      const socket = new WebSocket(`${base}/view/${idle.ownerHash}/websockify`, { headers: authorization(stack) })
+      const [data] = await once(socket, 'message', { signal: AbortSignal.timeout(60_000) })
+      socket.terminate()
+      return String(data).slice(0, 4)
+    }
+    const product = async () => {
+      const cdp = await connectCdp(socketForm(idle.urls.cdp), authorization(stack))
+      const { product } = await cdp.send('Browser.getVersion')
+      cdp.close()
+      return String(product).split('/')[0]
+    }
+    const discovered = async () => (await stack.call('GET', `/cdp/${idle.ownerHash}/json/version`)).status
+    const health = async () => (await stack.call('GET', `/rpc/${idle.ownerHash}/health`)).status
+    const generations: number[] = []
+    for (const verb of ['pause', 'stop']) {
+      assert.equal((await stack.call('POST', `/v1/runtimes/${idle.id}/${verb}`)).status, 200)
+      const answers = await Promise.all([firstBytes(), product(), discovered(), health()])
+      assert.deepEqual(answers, ['RFB ', 'Chrome', 200, 200], verb)
+      const now = (await (await stack.call('GET', `/v1/runtimes/${idle.id}`)).json()) as Runtime
+      assert.equal(now.state, 'running')
+      generations.push(now.generation)
+    }
+    assert.deepEqual(generations, [1, 2], 'a pause was a start, or a start was made twice')
+    await remove(stack, idle.id)
   })
 })

@@ -16,7 +16,8 @@ const specs = {
   site: {
     entrypoint: ['/usr/local/bin/node'],
     command: ['-e', portApp],
-    ports: { app: 3000, api: 3001 },
+    // The last has the name of a door: by this way it is not there.
+    ports: { app: 3000, api: 3001, rpc: 3000 },
     health: { port: 'app', path: '/health' },
     memoryBytes: 256 * 1024 ** 2,
   },

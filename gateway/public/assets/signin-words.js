@@ -1,6 +1,6 @@
 /**
  * What the sign-in page tells a person.
- * @typedef {'missing' | 'expired' | 'used' | 'not-kept'} Reason
+ * @typedef {'missing' | 'expired' | 'used' | 'gone' | 'not-kept'} Reason
  */
 
 /** @type {Readonly<Record<Reason, { title: string, why: string }>>} */
@@ -16,6 +16,10 @@ const reasons = {
   used: {
     title: 'This link was already used',
     why: 'A link to a live view opens once, in one browser. If it was not you, or you need it again, ask for a new one.',
+  },
+  gone: {
+    title: 'This browser was removed',
+    why: 'It was deleted, so there is nothing left to watch. Ask for a link to another one.',
   },
   'not-kept': {
     title: 'Your browser did not keep the sign-in',

@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import { faultFor, sessionPath, wordsFor } from './signin-words.js'
 
 test('every reason of the gateway has words of its own', () => {
-  const titles = ['missing', 'expired', 'used', 'not-kept'].map(reason => wordsFor(reason).title)
-  assert.equal(new Set(titles).size, 4)
+  const titles = ['missing', 'expired', 'used', 'gone', 'not-kept'].map(reason => wordsFor(reason).title)
+  assert.equal(new Set(titles).size, 5)
 })
 
 test('an unknown reason reads as a missing link', () => {

@@ -86,7 +86,6 @@ const messages = {
   gone: {
     title: 'This browser was removed',
     detail: 'This link leads nowhere now.',
-    action: 'reload',
     busy: false,
   },
   expired: {
@@ -101,6 +100,12 @@ const messages = {
 const framedDetails = {
   gone: 'Load the page around this one again to get another.',
   expired: 'Load the page around this one again to get a new one.',
+}
+
+/** To who may not start it. */
+const watcherDetails = {
+  failed: 'It did not start, or ended by itself. Who may control it can start it again.',
+  lost: 'The host that it ran on has gone. Who may control it can start it again.',
 }
 
 /** Why it does not run, or could not be started, by the gateway's code. @type {Readonly<Record<string, string>>} */
@@ -127,7 +132,7 @@ export function messageOf(phase, { isFramed = false, viewOnly = false, why } = {
   if (phase === 'failed' || phase === 'lost')
     return {
       ...message,
-      detail: reasons[why ?? ''] ?? message.detail,
+      detail: reasons[why ?? ''] ?? (viewOnly ? watcherDetails[phase] : message.detail),
       action: viewOnly ? undefined : message.action,
     }
   if (!isFramed || (phase !== 'gone' && phase !== 'expired')) return message

@@ -28,7 +28,7 @@ export const createPortHosts = (base: string, domain: string | undefined): PortH
   const { protocol, port, host: baseHost } = new URL(base)
   const end = domain === undefined ? '' : `.${domain}${port && `:${port}`}`
   /** With any port: what is within the domain is never taken for the gateway. */
-  const within = (host: string) => domain !== undefined && host.replace(/:\d*$/, '').endsWith(`.${domain}`)
+  const within = (host: string) => host.replace(/:\d*$/, '').endsWith(`.${domain}`)
   const originOf = ({ ownerHash, name }: NamedPort) =>
     domain === undefined ? undefined : `${protocol}//${name}-${ownerHash}${end}`
 
@@ -36,6 +36,7 @@ export const createPortHosts = (base: string, domain: string | undefined): PortH
     originOf,
     urlOf: named => `${originOf(named) ?? `${base}/port/${named.ownerHash}/${named.name}`}/`,
     read: host => {
+      if (domain === undefined) return undefined
       // Names are the same in any case (RFC 9110 section 4.2.3), and one with a dot at its end is the same name.
       const name = host?.toLowerCase().replace(/\.(?=:|$)/, '')
       if (name === undefined || name === baseHost || !within(name)) return undefined

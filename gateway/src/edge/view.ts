@@ -19,7 +19,7 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 /** The package's entry is `core/rfb.js`; two folders up are all of its files. */
 const noVnc = dirname(dirname(createRequire(import.meta.url).resolve('@novnc/novnc')))
 
-type Reason = 'missing' | 'expired' | 'used'
+type Reason = 'missing' | 'expired' | 'used' | 'gone'
 
 /** The policy of our pages, opened to the origins that a tenant embeds its views in. */
 const framedBy = (origins: string[]): string =>
@@ -68,15 +68,15 @@ export const viewRoutes = (house: House) => {
   const secondsLeft = ({ expiresAt }: Pick<Caller, 'expiresAt'>) =>
     Math.max(1, Math.min(viewPassSeconds, Math.floor(expiresAt - house.now() / 1000)))
 
-  /** What a person sees instead of a bare 401: why, and how to get in. */
+  /** What a person sees instead of a bare 401: why, and how to get in; or a bare 410. */
   const askToSignIn = (reason: Reason) =>
     new Response(signIn.replaceAll('__BASE__', basePath).replaceAll('__REASON__', reason), {
-      status: 401,
+      status: reason === 'gone' ? 410 : 401,
       headers: {
         ...pageHeaders,
         'content-type': 'text/html; charset=utf-8',
         'cache-control': 'no-store',
-        'www-authenticate': 'Bearer realm="porthole"',
+        ...(reason === 'gone' ? {} : { 'www-authenticate': 'Bearer realm="porthole"' }),
       },
     })
 
@@ -155,8 +155,9 @@ export const viewRoutes = (house: House) => {
     try {
       visit = await authorize(house, 'view', ownerHash, c.env.incoming.headers)
     } catch (error) {
-      const isStranger = error instanceof Problem && error.code === 'unauthorized'
-      if (isStranger && name === 'vnc.html' && wantsPage(c.req.header('accept')))
+      const code = error instanceof Problem && name === 'vnc.html' && wantsPage(c.req.header('accept')) && error.code
+      if (code === 'gone') return askToSignIn('gone')
+      if (code === 'unauthorized')
         return askToSignIn(c.req.header('cookie')?.includes(`${viewCookie}=`) ? 'expired' : 'missing')
       throw error
     }

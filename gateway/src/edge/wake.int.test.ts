@@ -10,6 +10,8 @@ import {
   type RuntimeRow,
   settle,
   startOn,
+  toDeleted,
+  toDeleting,
   toFailedAndFree,
   toPaused,
   toRunning,
@@ -137,6 +139,17 @@ describe('traffic for a runtime that does not run', { concurrency: false }, () =
     const { status, headers } = await ask(`/view/${row.ownerHash}/vnc.html`)
     assert.equal(status, 200)
     assert.deepEqual([headers.get('x-porthole-state'), headers.get('x-porthole-error')], ['failed', 'start-timeout'])
+  })
+
+  it('a person whose link leads to what was deleted gets a page that says so', async () => {
+    const row = await started('deleted')
+    const deleting = there(await toDeleting(database.db, row, false, 60_000))
+    there(await toDeleted(database.db, deleting))
+    const headers = { authorization: `Bearer ${token}`, accept: 'text/html' }
+    const answer = await fetch(`${gateway.url}/view/${row.ownerHash}/vnc.html`, { headers })
+    assert.equal(answer.status, 410)
+    assert.match(await answer.text(), /data-reason="gone"/)
+    assert.deepEqual((await ask(`/view/${row.ownerHash}/vnc.html`)).code, 'gone')
   })
 
   it('who may only watch starts nothing, and nor does a page of another site', async () => {

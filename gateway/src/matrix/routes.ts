@@ -167,7 +167,6 @@ export const routes: readonly Row[] = [
   edge('ALL /rpc/{hash}/*', 200, { method: 'GET', rest: 'health' }),
   edge('ALL /port/{hash}/*', 200, { method: 'GET', rest: 'app/' }),
   edge('ALL /port/{hash}/*', 308, { method: 'GET', rest: 'app' }),
-  edge('ALL /port/{hash}/*', [404, 'not-found'], { method: 'GET', rest: 'cdp/' }),
 
   open('GET /healthz', 200, 'load balancers ask; it says that the process lives'),
   open('GET /readyz', 200, 'load balancers ask; it says whether the database answers'),

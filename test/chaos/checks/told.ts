@@ -1,5 +1,5 @@
 import type { Evidence } from '../evidence.ts'
-import { harmless } from '../harmless.ts'
+import { endsRuntimes } from '../harmless.ts'
 import type { Operation } from '../plan.ts'
 import type { Violation } from '../violation.ts'
 
@@ -21,16 +21,24 @@ export const told = ({ history }: Evidence): Violation[] => [
   ),
 ]
 
-/** 5: where nothing was struck that may end a runtime, none has ended. */
-export const unprovoked = ({ history: { strikes, deaths }, events }: Evidence): Violation[] => {
-  if (deaths.length > 0 || !strikes.every(({ fault }) => harmless.has(fault))) return []
+/** Milliseconds after the last effect of a fault for which a runtime's end may be its doing: hosts tell by heartbeat. */
+const noticedMs = 15_000
+
+/** 5: a runtime ends by itself only where something was struck that may end one. */
+export const unprovoked = ({ history: { startedAt, strikes, deaths }, events }: Evidence): Violation[] => {
+  if (deaths.length > 0) return []
+  const deadly = strikes.filter(({ fault }) => endsRuntimes.has(fault))
   return events
-    .filter(({ fromState, toState }) => {
+    .filter(({ fromState, toState, at }) => {
       const wasUp = fromState === 'running' || fromState === 'paused'
-      return wasUp && (toState === 'failed' || toState === 'lost')
+      const ms = at.getTime() - startedAt
+      const isExcused = deadly.some(
+        ({ at, mendedAt, recoveryMs }) => ms >= at && ms <= mendedAt + recoveryMs + noticedMs,
+      )
+      return ms >= 0 && wasUp && (toState === 'failed' || toState === 'lost') && !isExcused
     })
-    .map(({ runtimeId, toState, reason }) => ({
+    .map(({ runtimeId, toState, reason, at }) => ({
       invariant: '5, restarts',
-      what: `${runtimeId} became ${toState} (${reason ?? 'no reason'}), and nothing was struck that may end a runtime`,
+      what: `${runtimeId} became ${toState} (${reason ?? 'no reason'}) at ${((at.getTime() - startedAt) / 1000).toFixed(1)} s, and nothing was struck that may end a runtime`,
     }))
 }
