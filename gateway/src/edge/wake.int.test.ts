@@ -60,7 +60,10 @@ describe('traffic for a runtime that does not run', { concurrency: false }, () =
     token = await mintToken(issuer, { tenant: 'default', subject: 't', scopes, jti: 'j' }, 60)
     const address = host.address()
     assert(address && typeof address === 'object')
-    await addHost(database.db, 'h1', 10, { url: `http://127.0.0.1:${address.port}` })
+    await addHost(database.db, 'h1', 10, {
+      url: `http://127.0.0.1:${address.port}`,
+      lastSeenAt: new Date(Date.now() + 3_600_000),
+    })
   })
   after(async () => {
     host.closeAllConnections()
