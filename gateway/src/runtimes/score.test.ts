@@ -39,7 +39,7 @@ describe('a host', () => {
 
   const cases: [string, Partial<HostView>, Partial<Demand>, RegExp, boolean][] = [
     ['that is silent', { live: false }, {}, /silent/, true],
-    ['that never reported', { live: false, lastSeenAt: null }, {}, /not reported/, true],
+    ['that never reported', { live: false, lastSeenAt: null }, {}, /not reported/, false],
     ['that is cordoned', { schedulable: false }, {}, /cordoned/, true],
     ['without a label that is asked for', {}, { require: { gpu: 'a100' } }, /do not have gpu=a100/, true],
     ['of another zone', {}, { require: { zone: 'b' } }, /do not have zone=b/, true],

@@ -47,7 +47,9 @@ const toMib = (bytes: number) => Math.floor(bytes / 1024 ** 2)
 export const whyNot = (host: Candidate, need: Demand): Reason | undefined => {
   const never = (why: string): Reason => ({ why, never: true })
   const full = (why: string): Reason => ({ why, never: false })
-  if (!host.live) return never(host.lastSeenAt ? 'it has been silent for 20 s or more' : 'it has not reported yet')
+  if (!host.live && host.lastSeenAt) return never('it has been silent for 20 s or more')
+  // It has only just joined: who may wait does.
+  if (!host.live) return full('it has not reported yet')
   if (!host.schedulable) return never('it is cordoned')
   for (const [name, value] of Object.entries(need.require))
     if (!Object.hasOwn(host.labels, name) || host.labels[name] !== value)
