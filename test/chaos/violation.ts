@@ -1,2 +1,9 @@
-/** One promise that was not kept: which, and what was seen. */
-export type Violation = { invariant: string; what: string }
+/** One promise that was not kept. */
+export type Violation = {
+  /** Which. */
+  invariant: string
+  /** What was seen. */
+  what: string
+  /** It has happened, and no time mends it; otherwise something may still be under way. */
+  past?: true
+}

@@ -9,7 +9,11 @@ export const generations = ({ history, events }: Evidence): Violation[] => {
   const rise = (id: string, generation: number, where: string) => {
     const before = newest.get(id) ?? 0
     if (generation < before)
-      wrong.push({ invariant: '3, generations', what: `${id} went from ${before} back to ${generation} in ${where}` })
+      wrong.push({
+        invariant: '3, generations',
+        what: `${id} went from ${before} back to ${generation} in ${where}`,
+        past: true,
+      })
     newest.set(id, Math.max(before, generation))
   }
   for (const { runtime } of inOrder(history.entries)) if (runtime) rise(runtime.id, runtime.generation, 'answers')

@@ -23,6 +23,7 @@ export const machine = ({ footprints: { before, after }, history }: Evidence): V
     wrong.push({
       invariant: '5, restarts',
       what: `${what} ended by itself at ${(at / 1000).toFixed(1)} s (${exit}): see ${what}.log`,
+      past: true,
     })
   return wrong
 }

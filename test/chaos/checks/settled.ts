@@ -20,5 +20,6 @@ export const settled = ({ runtimes, removals, history, callMs }: Evidence): Viol
     .map(({ owner, operation, at }) => ({
       invariant: '10, deadlines',
       what: `${operation} of ${owner} at ${(at / 1000).toFixed(1)} s was not answered within ${callMs / 1000} s`,
+      past: true as const,
     })),
 ]

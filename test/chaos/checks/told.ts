@@ -8,8 +8,7 @@ const invariantOf: Partial<Record<Operation, string>> = {
   'create again': 'acknowledged creates',
 }
 
-/** What clients and strikes have seen by themselves. */
-export const told = ({ history }: Evidence): Violation[] => [
+const toldOf = ({ history }: Evidence): Violation[] => [
   ...history.entries.flatMap(({ owner, operation, wrong }) =>
     wrong === undefined ? [] : [{ invariant: invariantOf[operation] ?? 'isolation', what: `${owner}: ${wrong}` }],
   ),
@@ -20,6 +19,10 @@ export const told = ({ history }: Evidence): Violation[] => [
     failed === undefined ? [] : [{ invariant: '10, deadlines', what: `${fault} (${what}): ${failed}` }],
   ),
 ]
+
+/** What clients and strikes have seen by themselves. */
+export const told = (evidence: Evidence): Violation[] =>
+  toldOf(evidence).map(violation => ({ ...violation, past: true }))
 
 /** Milliseconds after the last effect of a fault for which a runtime's end may be its doing: hosts tell by heartbeat. */
 const noticedMs = 15_000
@@ -40,5 +43,6 @@ export const unprovoked = ({ history: { startedAt, strikes, deaths }, events }: 
     .map(({ runtimeId, toState, reason, at }) => ({
       invariant: '5, restarts',
       what: `${runtimeId} became ${toState} (${reason ?? 'no reason'}) at ${((at.getTime() - startedAt) / 1000).toFixed(1)} s, and nothing was struck that may end a runtime`,
+      past: true,
     }))
 }
