@@ -11,6 +11,7 @@ import { createAudit } from './audit.ts'
 import { createCalls } from './calls.ts'
 import { type Config, ConfigError } from './config.ts'
 import { limitConnections } from './edge/connection-limits.ts'
+import { holdRequests } from './edge/early.ts'
 import { createHopTokens } from './edge/hop-tokens.ts'
 import { createOpenSockets } from './edge/open-sockets.ts'
 import { boundPipelines } from './edge/pipelines.ts'
@@ -85,6 +86,8 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   // All that fit the 16 KiB: Node drops what is beyond a number without a word.
   server.maxHeadersCount = 0
   limitConnections(server, config.limits, log)
+  // What comes while the rest is being made is answered when it is.
+  const open = holdRequests(server)
   const { address, port, family } = await listen(server, config.listenHost, config.port).catch(giveUp)
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
   const base = config.publicUrl ?? url
@@ -165,6 +168,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   server.on('request', pipelines.requests(getRequestListener(app.fetch, { autoCleanupIncoming: false })))
   server.on('upgrade', pipelines.upgrades(createUpgradeHandler(house, relay, config.limits)))
   relay.deferContinue(server, req => isRelayed(house.portHosts, req))
+  open()
   log.info({ url, base }, 'gateway ready')
 
   return {
