@@ -161,6 +161,8 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
 
   const watch = async (door: number): Promise<Outcome> => {
     if (!runtime) return { outcome: 'refused', status: 0, code: 'nothing-to-watch' }
+    // One that is open stays open, for as long as nothing closes it.
+    if (view && (await isAlive(view))) return { outcome: 'ok', status: 101 }
     view?.terminate()
     const opened = await open(door, `/view/${runtime.ownerHash}/websockify`, ['binary'])
     if (!('socket' in opened)) return { outcome: outcomeOf(opened.status), status: opened.status }

@@ -30,6 +30,15 @@ describe('a plan', () => {
     assert(strikes.some(({ at }) => strikes.filter(other => other.at <= at && other.at + other.for > at).length === 2))
   })
 
+  it('ends and freezes no browser of the first owner', () => {
+    const [first] = planOf(options).owners
+    const ends = /delete|stop|start|pause|resume/
+    assert.deepEqual(
+      first?.steps.filter(({ operation }) => ends.test(operation)),
+      [],
+    )
+  })
+
   it('begins with a create, for each owner', () => {
     for (const { steps } of planOf(options).owners) assert.equal(steps[0]?.operation, 'create')
   })

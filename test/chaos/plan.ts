@@ -65,11 +65,12 @@ export const atOnce = 2
 const between = ({ least, most }: { least: number; most: number }, random: () => number) =>
   Math.round(least + random() * (most - least))
 
-const total = operations.reduce((sum, operation) => sum + weights[operation], 0)
+/** What the first owner does, who wants its browser to stay: whatever ends it has to be somebody's fault. */
+const staying = ['create', 'create twice', 'drive', 'watch', 'list', 'spy'] as const
 
-const chooseBy = (random: () => number): Operation => {
-  let left = random() * total
-  for (const operation of operations) {
+const chooseBy = (random: () => number, among: readonly Operation[]): Operation => {
+  let left = random() * among.reduce((sum, operation) => sum + weights[operation], 0)
+  for (const operation of among) {
     left -= weights[operation]
     if (left < 0) return operation
   }
@@ -98,7 +99,11 @@ export const planOf = ({ seed, seconds, owners, faults }: PlanOptions): Plan => 
     owners: Array.from({ length: owners }, (_, n) => {
       const steps: Step[] = []
       for (let at = between(gapMs, random); at < ms; at += between(gapMs, random))
-        steps.push({ at, operation: steps.length === 0 ? 'create' : chooseBy(random), door: random() })
+        steps.push({
+          at,
+          operation: steps.length === 0 ? 'create' : chooseBy(random, n === 0 ? staying : operations),
+          door: random(),
+        })
       return { name: `s${seed}-o${n + 1}`, steps }
     }),
     strikes: planStrikes(ms, faults, random),

@@ -54,11 +54,6 @@ export const watchRestart = async (
   const wasAsked = (owner: string) =>
     owners.some(({ name, client }) => name === owner && ending.has(client.doing() ?? 'list')) ||
     history.entries.some(entry => entry.owner === owner && mayBeAsked(entry, from))
-  const wasOpenedAnew = (owner: string) =>
-    owners.some(({ name, client }) => name === owner && client.doing() === 'watch') ||
-    history.entries.some(
-      ({ owner: whose, operation, at, ms }) => whose === owner && operation === 'watch' && at + ms > from,
-    )
   return async () => {
     const after = await startedContainers(lab)
     const alive = await Promise.all(views.map(view => view.isAlive()))
@@ -74,7 +69,7 @@ export const watchRestart = async (
     }
     if (!struckSince().every(other => closesNoView.has(other.fault))) return seen
     for (const [n, { owner }] of views.entries()) {
-      if (wasAsked(owner) || wasOpenedAnew(owner)) continue
+      if (wasAsked(owner)) continue
       seen.views += 1
       if (!alive[n]) seen.wrong.push(`the view of ${owner} was closed`)
     }
