@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Guard } from './guard.ts'
 import { refuseUpgrade, sendProblem } from './problem.ts'
@@ -44,21 +46,41 @@ export const createViewPort = (options: ViewOptions): Server => {
     if (request.url?.split('?', 1)[0] !== '/websockify') return refuseUpgrade(socket, { code: 'not-found' })
     const path = options.vncSocket()
     if (path === undefined) return refuseUpgrade(socket, { code: 'no-screen' })
-    const vnc = connect(path)
-    const giveUp = () => refuseUpgrade(socket, { code: 'display-down' })
-    vnc.once('error', giveUp)
-    vnc.once('connect', () => {
-      vnc.off('error', giveUp)
-      // Until the handshake is written nothing may be read: the server greets first.
-      vnc.pause()
-      vnc.on('error', () => vnc.destroy())
-      if (socket.destroyed) return vnc.destroy()
-      socket.once('close', () => vnc.destroy())
-      const mayControl = ['control', undefined].includes(request.headers['x-porthole-access']?.toString())
-      sockets.handleUpgrade(request, socket, early, viewer => bridge(viewer, vnc, mayControl, options))
-    })
+    const mayControl = ['control', undefined].includes(request.headers['x-porthole-access']?.toString())
+    connectScreen(path).then(
+      vnc => {
+        if (socket.destroyed) return vnc.destroy()
+        socket.once('close', () => vnc.destroy())
+        sockets.handleUpgrade(request, socket, early, viewer => bridge(viewer, vnc, mayControl, options))
+      },
+      () => refuseUpgrade(socket, { code: 'display-down' }),
+    )
   })
   return server
+}
+
+/** The X server lets few wait to be accepted; when many viewers come at once, the kernel asks the rest to try again. */
+const busyTries = 100
+const busyMs = 20
+
+/**
+ * A connection to the screen that is paused: until a viewer's handshake is written nothing may be read, and the server
+ * greets first.
+ * @throws Error of the connection; one with the code EAGAIN when the queue of the X server stays full for 2 s.
+ */
+const connectScreen = async (path: string): Promise<Socket> => {
+  for (let tries = 1; ; tries += 1) {
+    const vnc = connect(path)
+    try {
+      await once(vnc, 'connect')
+      vnc.pause()
+      vnc.on('error', () => vnc.destroy())
+      return vnc
+    } catch (error) {
+      if (tries === busyTries || (error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+      await setTimeout(busyMs)
+    }
+  }
 }
 
 /** Joins a viewer to the VNC server until either goes. */
