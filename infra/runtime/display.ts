@@ -63,6 +63,8 @@ export const startDisplay = async (config: Config): Promise<Display> => {
       // No limit on failed logins: there are none, and a viewer that hangs up early would count as one.
       ...['-AlwaysShared', '-FrameRate', '30', '-BlacklistThreshold', '2147483647'],
       ...['-nolisten', 'tcp', '-extension', 'GLX', '-noreset', '-desktop', 'porthole'],
+      // What is copied goes to viewers; what is merely selected does not.
+      '-SendPrimary=0',
       // Keyboard input is never lost to a screen saver or a blanked screen.
       ...['-s', '0', '-dpms'],
     ],

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { deflateSync } from 'node:zlib'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { colorAt, connectRfb } from '../../infra/runtime/testing/rfb-client.ts'
 import { assertNear, mainColour } from '../kit/canvas.ts'
@@ -17,6 +18,29 @@ const sheet = ([r, g, b]: readonly number[] = green) =>
   pageOf(
     `<body style="margin:0"><textarea id="box" spellcheck="false" style="box-sizing:border-box;width:100vw;height:100vh;border:0;outline:0;resize:none;background:rgb(${r},${g},${b})"></textarea>`,
   )
+
+/** A server's clipboard, as a message of its own: `provide` of the same encoding. */
+const clipboardMessage = (text: string) => {
+  const bytes = Buffer.from(`${text}\0`)
+  const size = Buffer.alloc(4)
+  size.writeUInt32BE(bytes.length)
+  const packed = deflateSync(Buffer.concat([size, bytes]))
+  const head = Buffer.alloc(12)
+  head[0] = 3
+  head.writeInt32BE(-(4 + packed.length), 4)
+  head.writeUInt32BE(0x10000001, 8)
+  return Buffer.concat([head, packed])
+}
+
+/** In the page: whenever it offers its clipboard (`notify` of the encoding), that message arrives. */
+const crossingClipboard = `function crossClipboards(message) {
+  const send = WebSocket.prototype.send
+  WebSocket.prototype.send = function (data) {
+    send.call(this, data)
+    const offer = data.byteLength === 12 && data[0] === 6 && data[4] === 0xff && data[8] === 0x08
+    if (offer) this.dispatchEvent(new MessageEvent('message', { data: new Uint8Array(message).buffer }))
+  }
+}`
 
 /** One press as a keyboard reports it: what is printed on the key, and where it is. */
 type Press = { key: string; code: string; held?: { key: string; code: string } }
@@ -69,8 +93,11 @@ describe('a person at work in a view, behind a proxy that has the gateway below 
     return ((await answer.json()) as { url: string }).url
   }
   const connected = (page: Page) => page.locator('html.noVNC_connected').waitFor({ timeout: 30_000 })
-  const open = async (options = '', { context = person, body = {} } = {}) => {
-    const page = await context.newPage()
+  const open = async (
+    options = '',
+    { context = person, body = {}, page: given }: { context?: BrowserContext; body?: object; page?: Page } = {},
+  ) => {
+    const page = given ?? (await context.newPage())
     await page.goto(`${await link(body)}${options}`)
     await connected(page)
     return page
@@ -78,7 +105,7 @@ describe('a person at work in a view, behind a proxy that has the gateway below 
   const shows = (page: Page, colour: readonly number[]) =>
     eventually(async () => assertNear(await mainColour(page), colour), 15_000, 100)
   const canvas = (page: Page) => page.locator('#noVNC_container canvas')
-  const written = () => driven.locator('#box').inputValue()
+  const written = () => driven.locator('#box').inputValue({ timeout: 8000 })
   /** A fresh sheet in the runtime, and a view of it whose keyboard is on it. */
   const begin = async (options = '') => {
     await driven.goto(sheet())
@@ -187,6 +214,22 @@ describe('a person at work in a view, behind a proxy that has the gateway below 
     await canvas(page).focus()
     await page.keyboard.press('Control+v')
     await eventually(async () => assert.equal(await written(), 'von hier: €uro 🎉'))
+    await page.close()
+  })
+
+  it('what is pasted arrives although a clipboard from over there comes at the same time', async () => {
+    const crossing = await person.newPage()
+    const message = JSON.stringify([...clipboardMessage('from over there')])
+    await crossing.addInitScript({ content: `${crossingClipboard}; crossClipboards(${message})` })
+    await driven.goto(sheet())
+    await driven.locator('#box').focus()
+    const page = await open('', { page: crossing })
+    await shows(page, green)
+    await page.evaluate(() => navigator.clipboard.writeText('from here'))
+    await canvas(page).focus()
+    await page.keyboard.press('Control+v')
+    await eventually(async () => assert.equal(await written(), 'from here'))
+    assert.equal(await page.locator('#clipboard-text').inputValue(), 'from over there')
     await page.close()
   })
 

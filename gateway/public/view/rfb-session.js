@@ -4,6 +4,23 @@ import RFB from './core/rfb.js'
 const handshakeMs = 10_000
 
 /**
+ * noVNC 1.7 forgets what it offered for pasting when a clipboard comes from over there, which may have left before the
+ * offer arrived. The server then asks in vain, and the remote browser stands still until it gives up. What was offered
+ * last is kept: the server asks only while that is what it goes by.
+ * @param {any} rfb
+ */
+function keepOffer(rfb) {
+  /** @type {string | null} */
+  let offered = rfb._clipboardText
+  Object.defineProperty(rfb, '_clipboardText', {
+    get: () => offered,
+    set: text => {
+      if (text !== null) offered = text
+    },
+  })
+}
+
+/**
  * One RFB connection drawn into `container`. A new one is made for every attempt: an RFB object can't reconnect.
  * @typedef {import('./state.js').Options} Options
  * @typedef {object} Where
@@ -21,6 +38,7 @@ export function openSession({ container, url, options, quality, onClipboard }, t
   let heardAt = Date.now()
   let open = false
 
+  keepOffer(rfb)
   rfb.viewOnly = options.viewOnly
   rfb.scaleViewport = options.resize === 'scale'
   rfb.resizeSession = options.resize === 'remote'
