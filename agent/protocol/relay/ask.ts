@@ -2,6 +2,7 @@ import http from 'node:http'
 import { type Answer, reset } from './answer.ts'
 import type { Connect } from './connect.ts'
 import { RelayFault } from './errors.ts'
+import type { Reader } from './reader.ts'
 
 export interface Question {
   origin: string
@@ -9,8 +10,8 @@ export interface Question {
   path: string
   /** Flat; with every header that goes on the wire. */
   headers: readonly string[]
-  /** Whether the connection can outlive the upstream's FIN: it is going to be spliced. */
-  halfOpen: boolean
+  /** For a connection that is going to be spliced. */
+  reader?: Reader
   /** From connected to the answer's head; 0: none. */
   answerTimeoutMs: number
 }
@@ -29,7 +30,7 @@ export interface Listener {
  */
 export function ask(connect: Connect, question: Question, listener: Listener): (reason: RelayFault) => void {
   let request: http.ClientRequest | undefined
-  const connecting = connect(new URL(question.origin), question.halfOpen, (error, socket) => {
+  const connecting = connect(new URL(question.origin), question.reader, (error, socket) => {
     if (error !== null || socket === null) return listener.failed(error ?? new RelayFault('upstream-unreachable'))
     try {
       request = http.request({

@@ -2,6 +2,7 @@ import net from 'node:net'
 import tls, { type ConnectionOptions, TLSSocket } from 'node:tls'
 import { RelayFault } from './errors.ts'
 import type { Pin } from './pin.ts'
+import type { Reader } from './reader.ts'
 
 export interface ConnectOptions {
   timeoutMs: number
@@ -14,8 +15,8 @@ export interface ConnectOptions {
 /** Called once: with a `RelayFault`, or with the socket when it stands. */
 export type Connected = (error: RelayFault | null, socket: net.Socket | null) => void
 
-/** Opens one connection. Destroying the returned socket gives up. */
-export type Connect = (origin: URL, halfOpen: boolean, done: Connected) => net.Socket
+/** Opens one connection; with a reader, one that outlives the other side's FIN. Destroying the returned socket gives up. */
+export type Connect = (origin: URL, reader: Reader | undefined, done: Connected) => net.Socket
 
 /** Milliseconds of silence after which the kernel asks whether a peer is still there. */
 export const probeAfterMs = 30_000
@@ -23,10 +24,13 @@ export const probeAfterMs = 30_000
 /** The one way to an upstream, for requests and for upgrades: TCP or TLS, without delay, with probes and a deadline. */
 export function connector(options: ConnectOptions): Connect {
   const { pin } = options
-  return (origin, halfOpen, done) => {
+  return (origin, reader, done) => {
     const secure = origin.protocol === 'https:'
     const host = origin.hostname.replace(/^\[|\]$/g, '')
-    const address = { host, port: Number(origin.port) || (secure ? 443 : 80), allowHalfOpen: halfOpen }
+    const address = {
+      ...{ host, port: Number(origin.port) || (secure ? 443 : 80) },
+      allowHalfOpen: reader !== undefined,
+    }
     const socket = secure
       ? tls.connect({
           ...address,
@@ -35,7 +39,9 @@ export function connector(options: ConnectOptions): Connect {
           ...options.tls?.(origin.origin),
           ...pin?.options,
         })
-      : net.connect(address)
+      : net.connect({ ...address, ...(reader === undefined ? {} : { onread: reader.onread }) })
+    // What comes over TLS comes in records of 16 KiB, and some after it was told to stop: Node's own buffers do.
+    if (!secure) reader?.reads(socket)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, probeAfterMs)
 

@@ -35,8 +35,9 @@ export function requestHeaders(req: http.IncomingMessage, target: RelayTarget): 
     const original = req.rawHeaders[i] ?? ''
     const name = original.toLowerCase()
     if (name === 'host' && ++hosts > 1) throw new RelayFault('bad-request')
-    // A trailer section of a request is not relayed, so it must not be announced either.
-    if (hopByHop.has(name) || name === 'trailer' || dropped.has(name)) continue
+    if (hopByHop.has(name) || dropped.has(name)) continue
+    // Only chunks have trailers; Node writes no other request that announces some.
+    if (name === 'trailer' && req.headers['transfer-encoding'] === undefined) continue
     if (named.has(name) || (!keepForwarded && isForwarded(name))) continue
     kept.push(original, req.rawHeaders[i + 1] ?? '')
   }
@@ -89,6 +90,23 @@ export function trailerHeaders(raw: readonly string[], target: RelayTarget): [st
     const value = raw[i + 1] ?? ''
     const passed = target.answerHeader === undefined ? value : target.answerHeader(name, value)
     if (passed !== undefined) kept.push([raw[i] ?? '', passed])
+  }
+  return kept
+}
+
+/** What an upstream could take for a header of the request that changes its meaning, its conditions or its framing. */
+const neverTrails =
+  /^(content-|if-|range$|cache-control$|max-forwards$|expect$|authorization$|cookie$|origin$|referer$|trailer$)/
+
+/** Trailer fields of a request that may be passed on: of what may not be a header of it, none (RFC 9110 section 6.5.1). */
+export function requestTrailers(raw: readonly string[], target: RelayTarget): [string, string][] {
+  const dropped = lowerCased([...(target.drop ?? []), ...Object.keys(target.headers)])
+  const kept: [string, string][] = []
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]?.toLowerCase() ?? ''
+    if (hopByHop.has(name) || endToEnd.has(name) || dropped.has(name)) continue
+    if (isForwarded(name) || neverTrails.test(name)) continue
+    kept.push([raw[i] ?? '', raw[i + 1] ?? ''])
   }
   return kept
 }

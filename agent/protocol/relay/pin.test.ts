@@ -127,7 +127,7 @@ describe('a pinned certificate', { concurrency: 4 }, () => {
 
     const connecting = new Promise((resolve, reject) => {
       const connect = connector({ timeoutMs: patience, tls: () => ({ session }), pin: createPin(testCertificate) })
-      connect(new URL(stranger.origin), false, (error, socket) => (error ? reject(error) : resolve(socket)))
+      connect(new URL(stranger.origin), undefined, (error, socket) => (error ? reject(error) : resolve(socket)))
     })
     await assert.rejects(within(connecting, 'the refusal'), (error: unknown) => {
       return error instanceof RelayFault && error.code === 'upstream-unverified'

@@ -29,7 +29,7 @@ class BookkeepingClient extends Client {
     super(origin, {
       ...options,
       connect: (_, callback) => {
-        connect(origin, false, (error, socket) => {
+        connect(origin, undefined, (error, socket) => {
           if (error !== null || socket === null) return callback(error ?? new Error('No socket'), null)
           connection.requests = 0
           connection.broken = false

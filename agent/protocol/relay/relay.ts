@@ -7,6 +7,7 @@ import { HttpExchange } from './http.ts'
 import { createPeers } from './peers.ts'
 import { createPin, type Pin } from './pin.ts'
 import { createPool } from './pool.ts'
+import { createBuffers } from './reader.ts'
 import { createSilence } from './silence.ts'
 import { isStreamed, StreamedExchange } from './streamed.ts'
 import type { Relay, RelayOptions, RelayResult, RelayTarget } from './types.ts'
@@ -20,6 +21,7 @@ export function createRelay(options: RelayOptions = {}): Relay {
   const pinned = createPeers(certificate => wayFor(pinOf(certificate)))
   const maxExchanges = options.maxExchanges ?? 20_000
   const silence = createSilence()
+  const buffers = createBuffers()
   const live = new Set<Pick<Exchange, 'stop'>>()
   const deferred = new WeakSet<http.IncomingMessage>()
   let closed = false
@@ -60,7 +62,7 @@ export function createRelay(options: RelayOptions = {}): Relay {
     },
     async upgrade(req, socket, head, target) {
       const { connect, fault } = connectionTo(target)
-      const exchange = new UpgradeExchange({ connect, silence }, req, socket, head, target)
+      const exchange = new UpgradeExchange({ connect, silence, buffers }, req, socket, head, target)
       const code = refusal(target) ?? (isWebSocketUpgrade(req) ? fault : 'upgrade-unsupported')
       const onAbort = () => exchange.stop('closed')
       target.signal?.addEventListener('abort', onAbort)

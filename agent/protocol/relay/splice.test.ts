@@ -28,7 +28,7 @@ test('a half-close after a long silence leaves the other side its time for a rep
   const silence = createSilence(5, () => at)
   const [client, farClient] = await pair(t)
   const [upstream, farUpstream] = await pair(t)
-  const { ended } = splice(client, upstream, { idleMs: 0, halfOpenMs: 60_000 }, silence)
+  const { ended } = splice(client, { socket: upstream }, { idleMs: 0, halfOpenMs: 60_000 }, silence)
   at = 3_600_000
   farClient.socket.end()
   await within(farUpstream.ended, 'the FIN')

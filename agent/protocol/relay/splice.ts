@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { reset } from './answer.ts'
 import type { RelayErrorCode } from './errors.ts'
+import type { Reader } from './reader.ts'
 import type { Silence } from './silence.ts'
 
 export interface Splice {
@@ -17,7 +18,12 @@ export interface Patience {
 }
 
 /** Carries bytes both ways between two connected sockets until both are closed. */
-export function splice(client: Socket, upstream: Socket, patience: Patience, silence: Silence): Splice {
+export function splice(
+  client: Socket,
+  { socket: upstream, reader }: { socket: Socket; reader?: Reader },
+  patience: Patience,
+  silence: Silence,
+): Splice {
   let code: RelayErrorCode | undefined
   const { promise: ended, resolve } = Promise.withResolvers<RelayErrorCode | undefined>()
 
@@ -58,17 +64,18 @@ export function splice(client: Socket, upstream: Socket, patience: Patience, sil
   onceEnded(upstream, onEnd)
 
   carry(client, upstream)
-  carry(upstream, client)
+  onceEnded(client, () => upstream.end())
+  if (!reader?.passTo(client)) carry(upstream, client)
+  onceEnded(upstream, () => client.end())
   return { ended, stop }
 }
 
-/** One direction: as fast as the reader reads, FIN for FIN. */
+/** One direction: as fast as the reader reads. */
 function carry(from: Socket, to: Socket): void {
   from.on('data', chunk => {
     if (!to.write(chunk)) from.pause()
   })
   to.on('drain', () => from.resume())
-  onceEnded(from, () => to.end())
 }
 
 /** A FIN that came before anybody listened, while the upgrade was still being answered, is not told again. */

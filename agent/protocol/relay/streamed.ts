@@ -4,7 +4,7 @@ import { ask, passAnswer } from './ask.ts'
 import type { Connect } from './connect.ts'
 import { codeOf, type RelayErrorCode, RelayFault } from './errors.ts'
 import type { Exchange } from './exchange.ts'
-import { requestHeaders, without } from './headers.ts'
+import { requestHeaders, requestTrailers, without } from './headers.ts'
 import { defaultAnswerTimeoutMs, defaultIdleTimeoutMs } from './http.ts'
 import { leftover } from './leftover.ts'
 import { hasBody, RequestBody } from './request-body.ts'
@@ -27,6 +27,7 @@ export class StreamedExchange implements Exchange {
   readonly #body: RequestBody
   readonly #connect: Connect
   readonly #headers: string[]
+  readonly #isChunked: boolean
   readonly #req: http.IncomingMessage
   readonly #res: http.ServerResponse
   readonly #target: RelayTarget
@@ -43,7 +44,8 @@ export class StreamedExchange implements Exchange {
     target: RelayTarget,
     deferred: boolean,
   ) {
-    const framing = req.headers['content-length'] === undefined ? ['Transfer-Encoding', 'chunked'] : []
+    this.#isChunked = req.headers['content-length'] === undefined
+    const framing = this.#isChunked ? ['Transfer-Encoding', 'chunked'] : []
     const headers = requestHeaders(req, target)
     const passed = expectsContinue(req) ? headers : without(headers, 'expect')
     this.#headers = [...passed, ...framing, 'Connection', 'close']
@@ -62,7 +64,6 @@ export class StreamedExchange implements Exchange {
       method: this.#req.method ?? 'POST',
       path: this.#target.path,
       headers: this.#hosted(),
-      halfOpen: false,
       answerTimeoutMs: this.#target.answerTimeoutMs ?? defaultAnswerTimeoutMs,
     }
     this.#giveUp = ask(this.#connect, question, {
@@ -107,9 +108,21 @@ export class StreamedExchange implements Exchange {
       upstream.on('close', () => this.#forgetBody())
     })
     this.#body.on('error', error => request.destroy(error))
+    // Before the pipe's own look at the end, which is the end of the request.
+    this.#body.once('end', () => this.#addTrailers(request))
     request.flushHeaders()
     // A client that waits for leave sends when it has it, or when it is tired of waiting: passed on as it comes.
     this.#body.pipe(request)
+  }
+
+  #addTrailers(request: http.ClientRequest): void {
+    const trailers = requestTrailers(this.#req.rawTrailers, this.#target)
+    try {
+      if (trailers.length > 0 && this.#isChunked) request.addTrailers(trailers)
+    } catch (cause) {
+      // Parsers let pass what may not be written.
+      request.destroy(new RelayFault('bad-request', { cause }))
+    }
   }
 
   #end(code: RelayErrorCode): void {

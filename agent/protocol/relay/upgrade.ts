@@ -6,6 +6,7 @@ import { ask, passAnswer } from './ask.ts'
 import { type Connect, probeAfterMs } from './connect.ts'
 import { codeOf, type RelayErrorCode, RelayFault } from './errors.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
+import { type Buffers, Reader } from './reader.ts'
 import { responseOn } from './refuse.ts'
 import { hasBody } from './request-body.ts'
 import type { Silence } from './silence.ts'
@@ -31,6 +32,7 @@ export class UpgradeExchange {
   readonly #client: Socket
   readonly #connect: Connect
   readonly #head: Buffer
+  readonly #reader: Reader
   readonly #req: http.IncomingMessage
   readonly #silence: Silence
   readonly #target: RelayTarget
@@ -41,7 +43,7 @@ export class UpgradeExchange {
   #splice: Splice | undefined
 
   constructor(
-    { connect, silence }: { connect: Connect; silence: Silence },
+    { connect, silence, buffers }: { connect: Connect; silence: Silence; buffers: Buffers },
     req: http.IncomingMessage,
     socket: Duplex,
     head: Buffer,
@@ -51,6 +53,7 @@ export class UpgradeExchange {
     this.#silence = silence
     this.#client = asSocket(socket)
     this.#head = head
+    this.#reader = new Reader(buffers)
     this.#req = req
     this.#target = target
     this.#client.on('error', () => {})
@@ -88,7 +91,7 @@ export class UpgradeExchange {
       this.stop(codeOf(error))
       return
     }
-    const question = { origin, path, method: 'GET', headers, halfOpen: true, answerTimeoutMs }
+    const question = { origin, path, method: 'GET', headers, reader: this.#reader, answerTimeoutMs }
     this.#giveUp = ask(this.#connect, question, {
       asked: request => {
         request.on('upgrade', (answer, upstream, head) => this.#join(answer, asSocket(upstream), head))
@@ -117,7 +120,7 @@ export class UpgradeExchange {
     client.uncork()
     if (this.#head.length > 0) upstream.write(this.#head)
     const { idleTimeoutMs: idleMs = 0, halfOpenTimeoutMs: halfOpenMs = defaultHalfOpenTimeoutMs } = this.#target
-    this.#splice = splice(client, upstream, { idleMs, halfOpenMs }, this.#silence)
+    this.#splice = splice(client, { socket: upstream, reader: this.#reader }, { idleMs, halfOpenMs }, this.#silence)
     this.#splice.ended.then(code => {
       const bytesIn = client.bytesRead - base.in
       const bytesOut = client.bytesWritten - base.out

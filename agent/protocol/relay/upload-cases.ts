@@ -25,6 +25,40 @@ export function uploadCases(hops: number): void {
     assert.equal((await chain.result()).bytesIn, 11)
   })
 
+  test('trailers of a chunked upload come through, but none that would change what the request is', async t => {
+    const upstream = await RawUpstream.start(t)
+    const chain = await startChain(t, hops, {
+      origin: upstream.origin,
+      target: { headers: { 'x-hop': 'ours' }, drop: ['x-secret'] },
+    })
+    const client = await chain.connect()
+    const forbidden = 'Host: b\r\nIf-Match: 9\r\nX-Forwarded-For: 9.9.9.9\r\nX-Hop: theirs\r\nX-Secret: 1\r\n'
+    client
+      .send(post('Transfer-Encoding: chunked', 'Trailer: X-Sum, Host'))
+      .send(`5\r\nfirst\r\n0\r\nX-Sum: 7\r\n${forbidden}Authorization: Bearer b\r\n\r\n`)
+    const there = await upstream.request()
+    assert.match(there.received, /\r\nTrailer: X-Sum, Host\r\n/)
+    const end = (await there.until('0\r\nX-Sum: 7\r\n\r\n')).split('first\r\n')[1]
+    assert.equal(end, '0\r\nX-Sum: 7\r\n\r\n')
+    there.send(ok)
+    await client.until('ok')
+  })
+
+  test('a request that announces trailers it cannot have comes through without them', async t => {
+    const upstream = await RawUpstream.start(t)
+    const chain = await startChain(t, hops, { origin: upstream.origin })
+    const expecting = ['Expect: 100-continue', 'Content-Length: 4', 'Trailer: X-Sum']
+    const client = (await chain.connect()).send(post(...expecting))
+    const there = await upstream.request()
+    assert.doesNotMatch(there.received, /trailer/i)
+    there.send('HTTP/1.1 100 Continue\r\n\r\n')
+    await client.until('100 Continue')
+    client.send('body')
+    await there.until('body')
+    there.send(ok)
+    await client.until('ok')
+  })
+
   test('an answer that starts before the upload is over streams beside it', async t => {
     const upstream = await RawUpstream.start(t)
     const chain = await startChain(t, hops, { origin: upstream.origin })

@@ -51,7 +51,7 @@ const pairOf = (options: Pick<Agent.Options, 'connect' | 'connectTimeout'>) => {
 const pinnedConnect = (certificate: string): NonNullable<Agent.Options['connect']> => {
   const connect = connector({ timeoutMs: connectMs, pin: createPin(certificate) })
   return ({ protocol, host }, done) => {
-    connect(new URL(`${protocol}//${host}`), false, (error, socket) => {
+    connect(new URL(`${protocol}//${host}`), undefined, (error, socket) => {
       if (socket === null) done(error ?? new Error('no socket'), null)
       else done(null, socket)
     })

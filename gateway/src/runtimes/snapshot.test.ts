@@ -65,6 +65,14 @@ describe('a snapshot of the hosts', () => {
     assert.deepEqual(idsOf(await snapshot.recent()), ['a', 'b'])
   })
 
+  it('is waited for for a moment where readings are quick, so that few hosts fill evenly', async () => {
+    const { snapshot, script, pass } = fleetOf('a')
+    await snapshot.recent()
+    script.hosts = [figures('b')]
+    pass(1000)
+    assert.deepEqual(idsOf(await snapshot.recent()), ['b'])
+  })
+
   it('is waited for when it is older', async () => {
     const { snapshot, script, pass } = fleetOf('a')
     await snapshot.recent()

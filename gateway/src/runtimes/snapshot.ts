@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Db, type HostFigures, type HostTraits, readFigures, readTraits, type Started } from '@porthole/db'
 import type { Candidate } from './score.ts'
 
@@ -13,7 +14,10 @@ export type Fleet = {
  * whoever finds no host here looks afresh before saying so. Nothing is read while nobody asks.
  */
 export type Snapshot = {
-  /** The fleet as it was a moment ago; read anew when it is older than a second, and waited for when it is much older. */
+  /**
+   * The fleet as it was a moment ago; read anew when it is older than a second. That is waited for where it is quick, or the
+   * fleet in memory much older.
+   */
   recent(): Promise<Fleet>
   /** The fleet by a reading that began after this call. Those who ask at once share it. */
   fresh(): Promise<Fleet>
@@ -26,6 +30,8 @@ export type Snapshot = {
 const freshMs = 1000
 /** After that a reading is waited for: hosts that have gone since would be tried in vain. */
 const staleMs = 5000
+/** A reading is waited for so long, where the last one was as quick: by old figures, few hosts would fill unevenly. */
+const quickMs = 20
 /** A reading takes the database's time: the next one is this many times as long away. */
 const restFactor = 4
 /** Traits read in one statement. */
@@ -78,7 +84,7 @@ export const createSnapshot = (
   const readAfterThis = async (): Promise<void> => {
     await underWay?.catch(ignore)
     const rest = readAt + tookMs * (1 + restFactor) - now()
-    if (rest > 0) await new Promise(resolve => setTimeout(resolve, rest))
+    if (rest > 0) await delay(rest)
     while (underWay) await underWay.catch(ignore)
     // Whoever asks from here on comes after this reading has begun.
     next = undefined
@@ -90,7 +96,10 @@ export const createSnapshot = (
       const age = now() - readAt
       if (age >= staleMs) await reading()
       // Failing, it is tried again by the next who asks, and told to those who cannot do without it.
-      else if (age >= freshMs) reading().catch(ignore)
+      else if (age >= freshMs) {
+        const read = reading().catch(ignore)
+        if (tookMs <= quickMs) await Promise.race([read, delay(quickMs)])
+      }
       return fleet
     },
     fresh: async () => {
