@@ -3,13 +3,14 @@ import { parseArgs } from 'node:util'
 import { Explained, tell } from '../infra/dev/explained.ts'
 import { stopSignals } from '../infra/dev/signals.ts'
 import type { Bench } from './bench/bench.ts'
+import { edge } from './bench/edge/edge.ts'
 import { loadNow, toSection, writeSection } from './bench/report.ts'
 import { scale } from './bench/scale/scale.ts'
 import { readRunnerConfig } from './kit/config.ts'
 
 // npm run bench -- <name> [--quick] [--only part,…] [--no-write]: measures, prints the tables, and writes them to docs/BENCH.md.
 // Tables go to standard output, what is going on to standard error.
-const benches: readonly Bench[] = [scale]
+const benches: readonly Bench[] = [scale, edge]
 
 const usage = `usage: npm run bench -- <name> [--quick] [--only <part>,…] [--no-write]
 
