@@ -25,7 +25,7 @@ export type EdgeWorld = {
   gatewayPid: number
   agentPid(): number
   /** TCP connections that gateway and agent hold, but for those to Postgres. */
-  held(): readonly [number, number]
+  held(): readonly [string[], string[]]
   /** Puts both in front of a container on the loopback: each time another owner's runtime. */
   open(origin: string): Promise<Front>
   /** As a crash would: the engine tells the agent. */
@@ -48,8 +48,8 @@ const linkOf = (path: string): string => {
   }
 }
 
-/** TCP sockets that a process holds, but for those to `port`, and those that listen. */
-const socketsOf = (pid: number, port: number): number => {
+/** TCP sockets that a process holds, but for those to `port`, and those that listen: as Linux writes their ends and state. */
+const socketsOf = (pid: number, port: number): string[] => {
   const held = new Set(readdirSync(`/proc/${pid}/fd`).map(fd => linkOf(`/proc/${pid}/fd/${fd}`)))
   const hex = port.toString(16).toUpperCase().padStart(4, '0')
   return ['tcp', 'tcp6']
@@ -58,7 +58,8 @@ const socketsOf = (pid: number, port: number): number => {
     .filter(([, , remote = '', state, , , , , , inode]) => {
       const listens = state === '0A'
       return held.has(`socket:[${inode}]`) && !listens && !remote.endsWith(`:${hex}`)
-    }).length
+    })
+    .map(([, local, remote, state]) => `${local} to ${remote} (${state})`)
 }
 
 /** Bytes that a process holds in memory. */
