@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { connect, type Database } from '@porthole/db'
 import { type Lab, labTimeout, noLab, startLab } from '../lab/kit.ts'
-import { breakable, faults } from './faults.ts'
+import { crowded, faults } from './faults.ts'
 import { footprintOf } from './footprint.ts'
 import { tellHistory } from './history.ts'
 import { planOf, tellPlan } from './plan.ts'
@@ -10,14 +10,14 @@ import { runSchedule } from './schedule.ts'
 import { makeStranger } from './stranger.ts'
 
 /** A short schedule that every fault is in; `npm run chaos` runs long ones, with seeds of its own or a given one. */
-const schedule = { seed: 153_872, seconds: 42, owners: 4, faults: faults.map(({ name }) => name) }
+const schedule = { seed: 164, seconds: 60, owners: 4, faults: faults.map(({ name }) => name) }
 
 describe('three hosts and two gateways while everything breaks', { skip: noLab(), concurrency: false }, () => {
   let lab: Lab
   let database: Database
   before(
     async () => {
-      lab = await startLab(breakable)
+      lab = await startLab(crowded)
       database = connect(lab.databaseUrl, { max: 2 })
     },
     { timeout: labTimeout },
@@ -54,6 +54,20 @@ describe('three hosts and two gateways while everything breaks', { skip: noLab()
         history.entries.some(entry => entry.operation === operation && entry.outcome === 'ok'),
         `no ${operation} went through`,
       )
+    for (const fault of ['kill a gateway', 'kill an agent', 'kill Postgres']) {
+      const compared = history.strikes.find(strike => strike.fault === fault)?.compared
+      assert((compared?.containers ?? 0) > 0, `no container was compared around '${fault}'`)
+      // One that leads through what was killed may close.
+      if (fault === 'kill Postgres') assert((compared?.views ?? 0) > 0, `no view was compared around '${fault}'`)
+    }
+    const { times = 0, waiting = 0 } = history.sampled ?? {}
+    assert(times > schedule.seconds / 3, `rows were looked at ${times} times`)
+    assert(waiting > 0 || history.entries.some(({ code }) => code === 'no-capacity'), 'there was room for everybody')
+    const marks = history.entries.flatMap(({ mark }) => mark ?? [])
+    assert(
+      marks.some(({ found }) => found !== undefined),
+      'no profile was looked into twice',
+    )
     const done = history.entries.filter(({ outcome }) => outcome === 'ok').length
     assert(done > history.entries.length / 3, `${done} of ${history.entries.length} calls went through`)
   })

@@ -35,11 +35,17 @@ const profile = {
 } as ProfileRow
 const event = (fromState: EventRow['fromState'], toState: EventRow['toState'], generation: number) =>
   ({ runtimeId: id, fromState, toState, generation, at: epoch }) as EventRow
+const told = { id, generation: 1, state: 'running', host: 'h1' }
 const entry: Entry = {
   ...{ owner: 'ada', operation: 'create', at: 0, ms: 10, outcome: 'ok', status: 201 },
-  runtime: { id, generation: 1, state: 'running', host: 'h1' },
+  runtime: told,
 }
-const deleted: Entry = { ...entry, operation: 'delete', at: 100, status: 204 }
+const deleted: Entry = { ...entry, operation: 'delete', at: 100, status: 204, asked: id }
+const stopped: Entry = { ...deleted, operation: 'stop', status: 200 }
+/** A drive at a time that found and left these marks. */
+const driven = (at: number, found: string | undefined, left = found ?? ''): Entry => ({
+  ...{ owner: 'ada', operation: 'drive', at, ms: 10, outcome: 'ok', status: 101, mark: { found, left } },
+})
 const container = { id: 'x', name: `c-${hash}`, runtime: id, generation: 2, state: 'running' }
 
 const footprint = (change: Partial<ProcessFootprint> = {}, cables = 1): Footprint => ({
@@ -47,7 +53,15 @@ const footprint = (change: Partial<ProcessFootprint> = {}, cables = 1): Footprin
   cables: [{ host: 'h1', found: cables, containers: 1 }],
 })
 const struck: Struck = {
-  ...{ fault: 'kill a gateway', what: 'gateway 1', at: 0, mendedAt: 1, recoveryMs: 1, wrong: [] },
+  ...{
+    fault: 'kill a gateway',
+    what: 'gateway 1',
+    touched: { gateway: 'g1' },
+    at: 0,
+    mendedAt: 1,
+    recoveryMs: 1,
+    wrong: [],
+  },
 }
 
 /** A lab on which everything is as it should be, but for what a test changes. */
@@ -59,8 +73,8 @@ const whole = (change: Partial<Evidence> = {}): Evidence => ({
   removals: [],
   events: [event(null, 'pending', 0), event('pending', 'starting', 2), event('starting', 'running', 2)],
   engines: [
-    { host: 'h1', containers: [container], volumes: [`v-${hash}`], networks: ['n'] },
-    { host: 'h2', containers: [], volumes: [], networks: [] },
+    { host: 'h1', containers: [container], volumes: [`v-${hash}`], networks: ['n'], marks: { [`v-${hash}`]: 'm1' } },
+    { host: 'h2', containers: [], volumes: [], networks: [], marks: {} },
   ],
   history: { entries: [entry], strikes: [], deaths: [], startedAt: 0 },
   footprints: { before: footprint(), after: footprint() },
@@ -100,10 +114,51 @@ describe('the checker', () => {
       events: [...whole().events, event('running', 'failed', 2)],
       history: {
         ...{ entries: [entry], deaths: [], startedAt: 0 },
-        strikes: [struck, { ...struck, fault: 'kill a container' }],
+        strikes: [struck, { ...struck, fault: 'kill a container', touched: { container: `c-${hash}` } }],
       },
     }
     assert.deepEqual(check(whole(change)), [])
+  })
+
+  it('has nothing to say of a profile that was given up, nor of one that was made again with a key', () => {
+    const old = { ...runtime, id: 'rt_0', state: 'deleted' as const, reserved: false, counted: false }
+    const oldEvents = [event(null, 'pending', 0), event('pending', 'starting', 2), event('starting', 'deleting', 2)]
+    const events = [...oldEvents, event('deleting', 'deleted', 2)].map(one => ({ ...one, runtimeId: 'rt_0' }))
+    const first = { ...entry, runtime: { ...told, id: 'rt_0' } }
+    const given: Entry = { ...deleted, operation: 'delete with profile', asked: 'rt_0', runtime: first.runtime }
+    const without: Partial<Evidence> = {
+      ...gone({}),
+      ...{ runtimes: [old], events, profiles: [], ...has({ containers: [], volumes: [], marks: {} }) },
+    }
+    assert.deepEqual(check(whole({ ...without, ...said(first, given) })), [])
+    const again: Partial<Evidence> = { runtimes: [old, runtime], events: [...events, ...whole().events] }
+    const entries = [first, given, { ...entry, operation: 'create again' as const, at: 200 }]
+    assert.deepEqual(check(whole({ ...again, ...said(...entries) })), [])
+  })
+
+  it('has nothing to say of what was asked for', () => {
+    const given = { ...deleted, operation: 'delete with profile' as const }
+    // What was made again is not what should have gone, and what was started again not what should have stopped.
+    for (const entries of [
+      [entry, stopped, { ...entry, at: 200 }],
+      [
+        entry,
+        stopped,
+        { ...entry, operation: 'start' as const, at: 200, outcome: 'refused' as const, code: 'no-capacity' },
+      ],
+      [entry, driven(50, undefined, 'm1'), driven(100, 'm1')],
+      [
+        entry,
+        driven(50, undefined, 'm0'),
+        { ...given, at: 60, outcome: 'unknown' as const },
+        driven(100, undefined, 'm1'),
+      ],
+    ])
+      assert.deepEqual(
+        // What becomes of a delete that nobody answered is another check's.
+        check(whole(said(...entries))).filter(({ invariant }) => invariant !== '4, deletes'),
+        [],
+      )
   })
 
   for (const [what, change, expected] of [
@@ -179,8 +234,30 @@ describe('the checker', () => {
     [
       'a profile that vanished',
       { profiles: [], ...has({ volumes: [] }) },
-      /ada never deleted its profile, and has none/,
+      /ada has not deleted its profile since it was there, and has none/,
     ],
+    [
+      'a volume that vanished with a plain delete',
+      { ...gone({ state: 'deleted' }), ...has({ containers: [], volumes: [] }), ...said(entry, deleted) },
+      /the profile of ada is not on h1/,
+    ],
+    [
+      'a profile that vanished after an earlier one was given up',
+      {
+        ...{ profiles: [], ...has({ volumes: [] }) },
+        ...said(
+          { ...deleted, operation: 'delete with profile', asked: 'rt_0', at: 0 },
+          { ...entry, operation: 'create again', at: 100 },
+        ),
+      },
+      /has not deleted its profile since it was there, and has none/,
+    ],
+    [
+      'a profile that was emptied between two drives',
+      said(entry, driven(50, undefined, 'm0'), driven(100, undefined, 'm1')),
+      /the profile of ada was another one at 0.1 s/,
+    ],
+    ['a profile that was emptied at last', said(entry, driven(50, 'm0')), /the profile of ada is another one now/],
     ['a volume that vanished', has({ volumes: [] }), /the profile of ada is not on h1/],
     ['a volume of nobody', has({}, { volumes: ['v-zz'] }), /v-zz on h2 is nobody's/],
     ['a network of somebody else', has({ networks: ['n', 'left'] }), /h1 has networks of somebody else: left/],
@@ -188,6 +265,45 @@ describe('the checker', () => {
       'a create that gave a second runtime',
       said(entry, { ...entry, at: 50, runtime: { id: 'rt_B', generation: 1, state: 'running', host: 'h1' } }),
       /had rt_A, deleted nothing, and was given rt_B/,
+    ],
+    [
+      'a create with a key that gave a second runtime',
+      said(entry, { ...entry, operation: 'create again', at: 50, runtime: { ...told, id: 'rt_B' } }),
+      /had rt_A, deleted nothing, and was given rt_B/,
+    ],
+    [
+      'a create that gave a second runtime after a delete that was refused',
+      said(
+        entry,
+        { ...deleted, at: 20, outcome: 'refused', status: 404 },
+        { ...entry, at: 50, runtime: { ...told, id: 'rt_B' } },
+      ),
+      /had rt_A, deleted nothing, and was given rt_B/,
+    ],
+    [
+      'a runtime that nobody has deleted',
+      { ...gone({ state: 'deleted' }), ...has({ containers: [] }) },
+      /rt_A is deleted, and nobody asked for that/,
+    ],
+    ['a stop that was none', said(entry, stopped), /rt_A was stopped, and is running/],
+    [
+      'what was wrong while all this happened',
+      {
+        history: {
+          ...{ entries: [entry], strikes: [], deaths: [], startedAt: 0 },
+          sampled: {
+            times: 1,
+            waiting: 0,
+            wrong: [{ invariant: '2, capacity', what: 'h1 has given 2 of 1 slots', past: true }],
+          },
+        },
+      },
+      /2, capacity: h1 has given 2 of 1 slots/,
+    ],
+    [
+      'a copier that was left behind',
+      has({ containers: [container, { ...container, name: `v-${hash}-copy`, runtime: '', state: 'created' }] }),
+      /v-0+aa-copy on h1 belongs to nobody/,
     ],
     [
       'a create that nobody remembers',
@@ -251,6 +367,21 @@ describe('the checker', () => {
         history: { entries: [entry], strikes: [struck], deaths: [], startedAt: 0 },
       },
       /5, restarts: rt_A became failed \(crashed\) at 0.0 s, and nothing was struck/,
+    ],
+    [
+      'a runtime that ended while another host was struck',
+      {
+        ...gone({ state: 'failed', error: { code: 'crashed', detail: 'exit code 1' } }),
+        events: [...whole().events, { ...event('running', 'failed', 2), reason: 'crashed' }],
+        history: {
+          ...{ entries: [entry], deaths: [], startedAt: 0 },
+          strikes: [
+            { ...struck, fault: 'kill a dockerd', touched: { host: 'h2' } },
+            { ...struck, fault: 'kill a container', touched: { container: 'c-other' } },
+          ],
+        },
+      },
+      /5, restarts: rt_A became failed \(crashed\) at 0.0 s, and nothing was struck that may end it/,
     ],
     [
       'a gateway that ended by itself',

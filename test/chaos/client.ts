@@ -1,21 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type WebSocket from 'ws'
+import WebSocket from 'ws'
 import { rememberAnswer } from '../kit/credentials.ts'
 import type { Runtime } from '../kit/runtime.ts'
 import type { Lab } from '../lab/kit.ts'
 import type { Entry, History } from './history.ts'
+import { exchangeMark } from './marks.ts'
 import type { Operation, Step } from './plan.ts'
 import { askBrowser, isAlive, isGreeting, openSocket } from './sockets.ts'
 
 /** Milliseconds that one call may take, at most, and how long a new runtime is waited for. */
 export const callMs = 60_000
-const waitSeconds = 40
+const waitSeconds = 15
 /** Tries of a call that nobody answered; a client does not give up at the first. */
 const maxTries = 3
 
 /** A live view that is held open. */
-export type Held = { owner: string; isAlive(): Promise<boolean> }
+export type Held = { owner: string; gateway: string; isAlive(ms?: number): Promise<boolean> }
 
 export type ClientOptions = {
   lab: Lab
@@ -28,12 +29,14 @@ export type ClientOptions = {
 }
 
 type Answer = { status: number; body: unknown; text: string }
-type Outcome = Pick<Entry, 'outcome' | 'status' | 'code' | 'runtime' | 'wrong' | 'unanswered'>
+type Outcome = Pick<Entry, 'outcome' | 'status' | 'code' | 'runtime' | 'wrong' | 'unanswered' | 'asked' | 'mark'>
 
 const outcomeOf = (status: number, code?: string): Entry['outcome'] =>
   status >= 200 && status < 300
     ? 'ok'
-    : status >= 400 && status < 500 && status !== 408 && status !== 429 && code !== 'idempotency-at-work'
+    : // There are fewer places than owners: it is an answer like any other.
+      code === 'no-capacity' ||
+        (status >= 400 && status < 500 && status !== 408 && status !== 429 && code !== 'idempotency-at-work')
       ? 'refused'
       : 'unknown'
 
@@ -43,7 +46,7 @@ const isRuntime = (body: unknown): body is Runtime =>
 /** One owner's client: does one step after the other, and notes what it was told. */
 export const createClient = ({ lab, owner, history, now, strangerToken }: ClientOptions) => {
   let runtime: Runtime | undefined
-  let view: WebSocket | undefined
+  let view: { socket: WebSocket; gateway: string } | undefined
   let doing: Operation | undefined
 
   const doorOf = (door: number) => lab.gateways[Math.floor(door * lab.gateways.length)]?.url ?? ''
@@ -84,6 +87,7 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
   ): Promise<Outcome> => {
     const headers: Record<string, string> = method === 'POST' ? { 'idempotency-key': key } : {}
     let unanswered = 0
+    let isLost = false
     for (let attempt = 1; ; attempt += 1) {
       try {
         const { status, body: said } = await ask(`${doorOf(door)}${path}`, method, { body, headers })
@@ -95,7 +99,8 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
           const known =
             id && generation !== undefined && state ? { id, generation, state, host: host ?? null } : undefined
           return {
-            outcome: outcomeOf(status, code),
+            // One that nobody answered may have been done, whatever is said to the next.
+            outcome: isLost && outcomeOf(status, code) === 'refused' ? 'unknown' : outcomeOf(status, code),
             status,
             code,
             unanswered,
@@ -104,6 +109,7 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
         }
       } catch (error) {
         const code = error instanceof Error ? error.name : String(error)
+        isLost = true
         if (code === 'TimeoutError') unanswered += 1
         if (attempt === maxTries) return { outcome: 'unknown', status: 0, code, unanswered }
       }
@@ -135,7 +141,7 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
   const open = (door: number, path: string, protocols: string[] = []) =>
     openSocket(`${doorOf(door)}${path}`, lab.tenantToken, protocols)
 
-  /** Looks into the browser: only this owner's mark may be there. Then makes it. */
+  /** Looks into the browser and its profile: only this owner's marks may be there. Then makes them. */
   const drive = async (door: number): Promise<Outcome> => {
     if (!runtime) return { outcome: 'refused', status: 0, code: 'nothing-to-drive' }
     const opened = await open(door, `/cdp/${runtime.ownerHash}`)
@@ -151,7 +157,7 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
       await askBrowser(socket, 'Storage.setCookies', { cookies: [cookie] })
       const wrong =
         others.length > 0 ? `its browser has the mark of ${others.map(({ value }) => value).join()}` : undefined
-      return { outcome: 'ok', status: 101, wrong }
+      return { outcome: 'ok', status: 101, wrong, mark: await exchangeMark(lab, runtime) }
     } catch (error) {
       return { outcome: 'unknown', status: 101, code: String(error) }
     } finally {
@@ -162,11 +168,11 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
   const watch = async (door: number): Promise<Outcome> => {
     if (!runtime) return { outcome: 'refused', status: 0, code: 'nothing-to-watch' }
     // One that is open stays open, for as long as nothing closes it.
-    if (view && (await isAlive(view))) return { outcome: 'ok', status: 101 }
-    view?.terminate()
+    if (view && (await isAlive(view.socket))) return { outcome: 'ok', status: 101 }
+    view?.socket.terminate()
     const opened = await open(door, `/view/${runtime.ownerHash}/websockify`, ['binary'])
     if (!('socket' in opened)) return { outcome: outcomeOf(opened.status), status: opened.status }
-    view = opened.socket
+    view = { socket: opened.socket, gateway: doorOf(door) }
     try {
       return isGreeting(await opened.firstMessage())
         ? { outcome: 'ok', status: 101 }
@@ -194,15 +200,13 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
     }
   }
 
-  const verb = (door: number, name: string): Promise<Outcome> =>
-    runtime
-      ? persistently(door, 'POST', `/v1/runtimes/${runtime.id}/${name}`)
-      : Promise.resolve({ outcome: 'refused', status: 0, code: 'nothing-there' })
-
-  const remove = (door: number, query: string): Promise<Outcome> =>
-    runtime
-      ? persistently(door, 'DELETE', `/v1/runtimes/${runtime.id}${query}`)
-      : Promise.resolve({ outcome: 'refused', status: 0, code: 'nothing-there' })
+  const askOfIt = async (door: number, method: string, path: string): Promise<Outcome> => {
+    if (!runtime) return { outcome: 'refused', status: 0, code: 'nothing-there' }
+    const { id } = runtime
+    return { ...(await persistently(door, method, `/v1/runtimes/${id}${path}`)), asked: id }
+  }
+  const verb = (door: number, name: string) => askOfIt(door, 'POST', `/${name}`)
+  const remove = (door: number, query: string) => askOfIt(door, 'DELETE', query)
 
   const does: Record<Operation, (door: number) => Promise<Outcome>> = {
     create: door => create(door),
@@ -231,7 +235,9 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
     doing: () => doing,
     held: (): Held | undefined => {
       const seen = view
-      return seen?.readyState === seen?.OPEN && seen ? { owner, isAlive: () => isAlive(seen) } : undefined
+      return seen?.socket.readyState === WebSocket.OPEN
+        ? { owner, gateway: seen.gateway, isAlive: ms => isAlive(seen.socket, ms) }
+        : undefined
     },
     run: async (steps: readonly Step[], until: number) => {
       for (const { at, operation, door } of steps) {
@@ -244,6 +250,6 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
         doing = undefined
       }
     },
-    close: () => view?.terminate(),
+    close: () => view?.socket.terminate(),
   }
 }

@@ -4,8 +4,14 @@ import type { History } from './history.ts'
 
 export type SeenContainer = { name: string; id: string; runtime: string; generation: number; state: string }
 
-/** What an engine has that belongs to the lab. */
-export type SeenEngine = { host: string; containers: SeenContainer[]; volumes: string[]; networks: string[] }
+/** What an engine has, but for what an earlier lab has left there. `marks`: of the volumes that have one. */
+export type SeenEngine = {
+  host: string
+  containers: SeenContainer[]
+  volumes: string[]
+  networks: string[]
+  marks: Record<string, string>
+}
 
 /** What is compared after a schedule: what Postgres says, what the engines have, and what clients were told. */
 export type Evidence = {

@@ -2,22 +2,23 @@ import { type Db, events, hosts, profiles, runtimes, tenants, volumeRemovals } f
 import type { Lab, LabHost } from '../lab/kit.ts'
 import type { Evidence, SeenContainer, SeenEngine } from './evidence.ts'
 import { type Footprint, footprintOf } from './footprint.ts'
+import { markIn } from './marks.ts'
 
 const dockersOwn = ['bridge', 'host', 'none']
 
-/** What an engine has that belongs to the lab. */
-const lookAt = async (
-  { id, docker }: Pick<LabHost, 'id' | 'docker'>,
+/** Of a lab that was cut off: engines keep what they store, and it goes when this one ends. Its random name is not ours. */
+const isOfEarlierLab = ({ containerPrefix, volumePrefix, network }: Evidence['names'], name: string) =>
+  /^pt-[0-9a-f]{8}-/.test(name) && ![containerPrefix, volumePrefix, network].some(own => name.startsWith(own))
+
+/** All of an engine's containers, ended ones too: one that nobody named is somebody's too. */
+export const listContainers = async (
+  docker: LabHost['docker'],
   names: Evidence['names'],
-): Promise<SeenEngine> => {
-  const [containers, { Volumes }, networks] = await Promise.all([
-    docker.listContainers({ all: true, filters: { name: [names.containerPrefix] } }),
-    docker.listVolumes(),
-    docker.listNetworks(),
-  ])
-  return {
-    host: id,
-    containers: containers.map(
+  abortSignal?: AbortSignal,
+): Promise<SeenContainer[]> => {
+  const all = await docker.listContainers({ all: true, ...(abortSignal && { abortSignal }) })
+  return all
+    .map(
       ({ Id, Names, Labels, State }): SeenContainer => ({
         id: Id,
         name: (Names[0] ?? '').slice(1),
@@ -25,10 +26,28 @@ const lookAt = async (
         generation: Number(Labels['porthole.generation']),
         state: State,
       }),
-    ),
-    // All of them: one that nobody named is somebody's too.
-    volumes: (Volumes ?? []).map(({ Name }) => Name),
-    networks: networks.map(({ Name }) => Name).filter(name => !dockersOwn.includes(name)),
+    )
+    .filter(({ name }) => !isOfEarlierLab(names, name))
+}
+
+/** What an engine has. Nobody else uses it. */
+const lookAt = async (host: Pick<LabHost, 'id' | 'docker'>, names: Evidence['names']): Promise<SeenEngine> => {
+  const { id, docker } = host
+  const [containers, { Volumes }, networks] = await Promise.all([
+    listContainers(docker, names),
+    docker.listVolumes(),
+    docker.listNetworks(),
+  ])
+  const volumes = (Volumes ?? []).map(({ Name }) => Name).filter(name => !isOfEarlierLab(names, name))
+  const marks = await Promise.all(volumes.map(async name => [name, await markIn(host, name)] as const))
+  return {
+    host: id,
+    containers,
+    volumes,
+    networks: networks
+      .map(({ Name }) => Name)
+      .filter(name => !dockersOwn.includes(name) && !isOfEarlierLab(names, name)),
+    marks: Object.fromEntries(marks.filter((pair): pair is [string, string] => pair[1] !== undefined)),
   }
 }
 
@@ -61,17 +80,17 @@ export const gather = async (
 }
 
 /** A container as it was started: another one, or one that was started again, is not the same. */
-export type Started = { id: string; startedAt: string }
+export type Started = { id: string; startedAt: string; host: string }
 
 /** The lab's containers that run, by name; of the engines that answer. */
 export const startedContainers = async ({ hosts, names }: Pick<Lab, 'hosts' | 'names'>) => {
   const found = new Map<string, Started>()
-  const look = async ({ docker }: LabHost) => {
+  const look = async ({ id: host, docker }: LabHost) => {
     const abortSignal = AbortSignal.timeout(5000)
     const filters = { name: [names.containerPrefix], status: ['running'] }
     for (const { Id } of await docker.listContainers({ filters, abortSignal })) {
       const { Name, State } = await docker.getContainer(Id).inspect({ abortSignal })
-      found.set(Name.slice(1), { id: Id, startedAt: State.StartedAt })
+      found.set(Name.slice(1), { id: Id, startedAt: State.StartedAt, host })
     }
   }
   // What an engine that is away has is not known, so nothing is said of it.

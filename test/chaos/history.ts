@@ -1,4 +1,6 @@
+import type { Touched } from './fault.ts'
 import type { Operation } from './plan.ts'
+import type { Violation } from './violation.ts'
 
 /** What a client knows of one call. */
 export type Entry = {
@@ -14,6 +16,10 @@ export type Entry = {
   /** How many of its tries had no answer within what a client waits. */
   unanswered?: number | undefined
   runtime?: { id: string; generation: number; state: string; host: string | null } | undefined
+  /** The runtime that a delete, a stop or the like was asked for. */
+  asked?: string | undefined
+  /** The mark in its profile that a drive has found, and the one that it has left there. */
+  mark?: { found: string | undefined; left: string } | undefined
   /** Of a client that saw what nobody may see. */
   wrong?: string | undefined
 }
@@ -21,6 +27,8 @@ export type Entry = {
 export type Struck = {
   fault: string
   what: string
+  /** Unknown while it is being struck: it may be anything then. */
+  touched?: Touched
   /** Milliseconds after the beginning. */
   at: number
   /** When its mending began; Infinity where it never did. */
@@ -44,11 +52,20 @@ export type Death = {
   exit: string
 }
 
+export type Sampled = {
+  times: number
+  /** How often somebody was waiting for room. */
+  waiting: number
+  wrong: Violation[]
+}
+
 export type History = {
   /** Milliseconds since the epoch. */
   startedAt: number
   entries: Entry[]
   strikes: Struck[]
+  /** What was seen of the rows and containers while all this happened. */
+  sampled?: Sampled
   deaths: Death[]
 }
 

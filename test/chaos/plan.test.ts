@@ -30,6 +30,20 @@ describe('a plan', () => {
     assert(strikes.some(({ at }) => strikes.filter(other => other.at <= at && other.at + other.for > at).length === 2))
   })
 
+  it('kills gateways, agents and Postgres first, each with nothing else under way, while a view is open', () => {
+    const killed = ['kill a gateway', 'kill an agent', 'kill Postgres']
+    for (const seed of [1, 2, 3]) {
+      const { strikes, owners } = planOf({ ...options, seed, faults: [...options.faults, ...killed] })
+      const first = strikes.slice(0, 3)
+      assert.deepEqual(first.map(({ fault }) => fault).sort(), killed.toSorted())
+      for (const [n, { at, for: ms }] of first.entries()) assert((strikes[n + 1]?.at ?? 0) > at + ms)
+      assert.deepEqual(
+        owners[0]?.steps.slice(0, 2).map(({ operation }) => operation),
+        ['create', 'watch'],
+      )
+    }
+  })
+
   it('ends and freezes no browser of the first owner', () => {
     const [first] = planOf(options).owners
     const ends = /delete|stop|start|pause|resume/

@@ -59,6 +59,13 @@ const weights: Record<Operation, number> = {
 const gapMs = { least: 200, most: 3500 }
 const strikeMs = { least: 500, most: 8000 }
 const strikeGapMs = { least: 1500, most: 6000 }
+/** Until the first owners have their browsers. */
+const beforeFirstMs = 8000
+/** What is to be compared with how it was before comes first, each with nothing else under way. */
+const aloneFirst: readonly string[] = ['kill a gateway', 'kill an agent', 'kill Postgres']
+const aloneMs = { least: 500, most: 3000 }
+/** Milliseconds for what was killed to answer again. */
+const aloneForMs = 3000
 /** So many faults at once, at most. */
 export const atOnce = 2
 
@@ -67,6 +74,9 @@ const between = ({ least, most }: { least: number; most: number }, random: () =>
 
 /** What the first owner does, who wants its browser to stay: whatever ends it has to be somebody's fault. */
 const staying = ['create', 'create twice', 'drive', 'watch', 'list', 'spy'] as const
+
+/** It begins with a view that is opened again soon when a restart has closed it, so that there is one to look at. */
+const watching = ['create', 'watch', 'watch', 'drive', 'watch', 'watch', 'drive', 'watch', 'watch', 'watch'] as const
 
 const chooseBy = (random: () => number, among: readonly Operation[]): Operation => {
   let left = random() * among.reduce((sum, operation) => sum + weights[operation], 0)
@@ -98,10 +108,11 @@ export const planOf = ({ seed, seconds, owners, faults }: PlanOptions): Plan => 
     ms,
     owners: Array.from({ length: owners }, (_, n) => {
       const steps: Step[] = []
+      const beginning: readonly Operation[] = n === 0 ? watching : ['create']
       for (let at = between(gapMs, random); at < ms; at += between(gapMs, random))
         steps.push({
           at,
-          operation: steps.length === 0 ? 'create' : chooseBy(random, n === 0 ? staying : operations),
+          operation: beginning[steps.length] ?? chooseBy(random, n === 0 ? staying : operations),
           door: random(),
         })
       return { name: `s${seed}-o${n + 1}`, steps }
@@ -112,18 +123,23 @@ export const planOf = ({ seed, seconds, owners, faults }: PlanOptions): Plan => 
 
 const planStrikes = (ms: number, faults: readonly string[], random: () => number): Strike[] => {
   const strikes: Strike[] = []
+  const first = aloneFirst.filter(fault => faults.includes(fault))
   // Each once, in an order of its own, before any comes again.
-  let left: string[] = []
-  for (let at = between(strikeGapMs, random); at < ms * 0.85; at += between(strikeGapMs, random)) {
+  let left = faults.filter(fault => !first.includes(fault))
+  let quietUntil = beforeFirstMs
+  for (let at = 0; at < ms * 0.85; at += between(strikeGapMs, random)) {
+    at = Math.max(at, quietUntil)
     const under = strikes.filter(strike => strike.at + strike.for > at)
-    const length = between(strikeMs, random)
+    const length = between(first.length > 0 ? aloneMs : strikeMs, random)
     const seed = Math.floor(random() * 2 ** 32)
-    if (left.length === 0) left = [...faults]
-    const [fault] = left.splice(Math.floor(random() * left.length), 1)
+    if (first.length === 0 && left.length === 0) left = [...faults]
+    const queue = first.length > 0 ? first : left
+    const [fault] = queue.splice(Math.floor(random() * queue.length), 1)
     if (fault === undefined) break
-    if (under.length < atOnce && !under.some(strike => strike.fault === fault))
+    if (under.length < atOnce && !under.some(strike => strike.fault === fault)) {
       strikes.push({ at, fault, for: length, seed })
-    else left.push(fault)
+      if (queue === first) quietUntil = at + length + aloneForMs
+    } else queue.push(fault)
   }
   return strikes
 }

@@ -25,7 +25,7 @@ export const reportOf = (runs: readonly Ran[], faults: readonly string[]): strin
   const compared = (what: 'containers' | 'views') =>
     strikes.reduce((sum, strike) => sum + (strike.compared?.[what] ?? 0), 0)
   return [
-    `${runs.length} schedules, seeds ${runs[0]?.seed} to ${runs.at(-1)?.seed}: ${entries.length} calls, ${strikes.length} faults, ${broken.length === 0 ? 'no promise broken' : `${broken.length} promises broken`}. Around faults that may end nothing, ${compared('containers')} containers and ${compared('views')} views were compared.`,
+    `${runs.length} schedules, seeds ${runs[0]?.seed} to ${runs.at(-1)?.seed}: ${entries.length} calls, ${strikes.length} faults, ${broken.length === 0 ? 'no promise broken' : `${broken.length} promises broken`}. ${compared('containers')} containers and ${compared('views')} views were compared that no fault may have ended.`,
     table(
       ['fault', 'struck', 'whole again after, s (median)', 'longest'],
       faults.map(name => {

@@ -10,6 +10,7 @@ import { gather } from './gather.ts'
 import type { History } from './history.ts'
 import type { Plan } from './plan.ts'
 import { watchRestart } from './restarts.ts'
+import { sampleUntil } from './sampling.ts'
 import { carryOut } from './strikes.ts'
 import type { Violation } from './violation.ts'
 
@@ -55,8 +56,10 @@ export const runSchedule = async (
     now,
     tell,
     mended,
-    watch: planned => watchRestart(planned, watching),
+    watch: () => watchRestart(watching),
   } satisfies Parameters<typeof carryOut>[1]
+  const sampling = new AbortController()
+  const sampled = sampleUntil(sampling.signal, { lab, db, history, now })
   try {
     await Promise.all([
       ...plan.strikes.map(strike => carryOut(strike, strikes)),
@@ -64,6 +67,8 @@ export const runSchedule = async (
     ])
   } finally {
     for (const { client } of owners) client.close()
+    sampling.abort()
+    await sampled
   }
   const wholeAt = now()
   const violations = await quietly(() => gather(lab, db, { history, callMs, before }))

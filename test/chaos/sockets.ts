@@ -40,9 +40,9 @@ export const openSocket = (url: string, token: string, protocols: string[]): Pro
 export const isGreeting = (message: string): boolean => /^RFB \d{3}\.\d{3}\n/.test(message)
 
 /** Whether a ping comes back, all the way from the runtime: a socket that is cut looks open for long. */
-export const isAlive = async (socket: WebSocket): Promise<boolean> => {
+export const isAlive = async (socket: WebSocket, ms = answerMs): Promise<boolean> => {
   if (socket.readyState !== WebSocket.OPEN) return false
-  const pong = once(socket, 'pong', { signal: AbortSignal.timeout(answerMs) })
+  const pong = once(socket, 'pong', { signal: AbortSignal.timeout(ms) })
   socket.ping()
   return await pong.then(
     () => true,

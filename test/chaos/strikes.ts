@@ -17,7 +17,7 @@ export type Strikes = {
   now(): number
   tell(line: string): void
   /** Looks before a strike; what it gives looks after the mending, and says what must not have changed. */
-  watch(strike: Strike): Promise<() => Promise<Compared>>
+  watch(): Promise<() => Promise<Compared>>
   mended(): void
 }
 
@@ -33,9 +33,9 @@ export const carryOut = async (planned: Strike, { lab, history, now, tell, watch
   try {
     const fault = faults.find(({ name }) => name === planned.fault)
     if (!fault) throw new Error(`there is no fault called ${planned.fault}`)
-    const compare = await watch(planned)
-    const { what, mend } = await fault.strike(lab, createRandom(planned.seed))
-    seen.what = what
+    const compare = await watch()
+    const { what, touched, mend } = await fault.strike(lab, createRandom(planned.seed))
+    Object.assign(seen, { what, touched })
     tell(`${(seen.at / 1000).toFixed(1)} s  ${fault.name}: ${what}`)
     await delay(planned.for)
     seen.mendedAt = now()
@@ -44,6 +44,9 @@ export const carryOut = async (planned: Strike, { lab, history, now, tell, watch
     mended()
     const { wrong, ...compared } = await compare()
     Object.assign(seen, { wrong, compared })
+    tell(
+      `${(now() / 1000).toFixed(1)} s  ${fault.name}: compared ${compared.containers} containers, ${compared.views} views`,
+    )
     // Others may be struck meanwhile: what counts is when all is whole, and the longest is told.
     await eventually(() => demandWhole(lab), recoveryMs, 250)
     seen.recoveryMs = now() - seen.mendedAt

@@ -40,6 +40,8 @@ export type LabHostOptions = {
 /** A host with an agent on it that has joined. `end` ends the agent and removes what the lab has made on the host's engine. */
 export async function startLabHost(options: LabHostOptions): Promise<{ host: LabHost; end(): Promise<void> }> {
   const { host, names, newJoinToken, settings, clock, signal, ...rest } = options
+  // What a run that was cut off has left on an engine is not to be taken for this lab's.
+  await removeTraces(host.docker, names)
   const joinToken = await newJoinToken()
   const start = (port: number, signal?: AbortSignal) =>
     startAgent({

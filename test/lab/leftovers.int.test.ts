@@ -52,7 +52,7 @@ describe('hosts that nobody has closed', { skip: noLab(), concurrency: false }, 
     const [anew] = again.hosts
     const { State } = (await anew?.docker.getContainer(container.id).inspect()) ?? {}
     assert.equal(State?.Running, false)
-    await anew?.docker.getContainer(container.id).remove({ force: true })
+    await anew?.docker.getContainer(container.id).remove({ force: true, v: true })
     await again.close()
   })
 })

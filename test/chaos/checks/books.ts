@@ -5,7 +5,7 @@ import type { Violation } from '../violation.ts'
 const sum = (rows: RuntimeRow[], of: (row: RuntimeRow) => number) => rows.reduce((all, row) => all + of(row), 0)
 
 /** 2: what is reserved is what the rows say, no more than there is, and not less than nothing. */
-export const books = ({ hosts, tenants, runtimes }: Evidence): Violation[] => {
+export const books = ({ hosts, tenants, runtimes }: Pick<Evidence, 'hosts' | 'tenants' | 'runtimes'>): Violation[] => {
   const wrong: Violation[] = []
   const compare = (whose: string, what: string, book: number, rows: number, most: number | null = null) => {
     if (book !== rows)

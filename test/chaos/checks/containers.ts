@@ -1,18 +1,27 @@
+import type { RuntimeRow } from '@porthole/db'
 import type { Evidence } from '../evidence.ts'
 import type { Violation } from '../violation.ts'
 
 const isOwn = ({ containerPrefix }: Evidence['names'], hash: string, name: string) =>
   name === `${containerPrefix}${hash}`
 
-/** 1: one live runtime an owner, and for each that runs, one container, where the row says. */
-export const oneEach = ({ runtimes, engines, names }: Evidence): Violation[] => {
-  const wrong: Violation[] = []
-  const say = (what: string) => wrong.push({ invariant: '1, one runtime an owner', what })
+const invariant = '1, one runtime an owner'
+
+/** 1: one live runtime an owner, at any time. */
+export const liveTwice = (runtimes: readonly RuntimeRow[]): Violation[] => {
   const live = Map.groupBy(
     runtimes.filter(({ state }) => state !== 'deleted'),
     ({ tenant, mode, owner }) => `${tenant} ${mode} ${owner}`,
   )
-  for (const [owner, rows] of live) if (rows.length > 1) say(`${owner} has ${rows.map(({ id }) => id).join(', ')}`)
+  return [...live]
+    .filter(([, rows]) => rows.length > 1)
+    .map(([owner, rows]) => ({ invariant, what: `${owner} has ${rows.map(({ id }) => id).join(', ')}` }))
+}
+
+/** 1: one live runtime an owner, and for each that runs, one container, where the row says. */
+export const oneEach = ({ runtimes, engines, names }: Evidence): Violation[] => {
+  const wrong = liveTwice(runtimes)
+  const say = (what: string) => wrong.push({ invariant, what })
   const byId = new Map(runtimes.map(row => [row.id, row]))
   const all = engines.flatMap(({ host, containers }) => containers.map(container => ({ host, ...container })))
   for (const [name, same] of Map.groupBy(all, ({ name }) => name))

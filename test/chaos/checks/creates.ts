@@ -1,6 +1,6 @@
 import type { Evidence } from '../evidence.ts'
 import type { Violation } from '../violation.ts'
-import { isCreate, isDelete } from './asked.ts'
+import { isCreate, isDelete, mayBeDone } from './asked.ts'
 
 /** What was acknowledged happened, once. */
 export const acknowledged = ({ history, runtimes }: Evidence): Violation[] => {
@@ -11,7 +11,7 @@ export const acknowledged = ({ history, runtimes }: Evidence): Violation[] => {
     let current: string | undefined
     let mayBeGone = true
     for (const entry of entries.toSorted((a, b) => a.at - b.at)) {
-      if (isDelete(entry)) mayBeGone = true
+      if (isDelete(entry) && mayBeDone(entry)) mayBeGone = true
       if (!isCreate(entry) || entry.outcome !== 'ok' || !entry.runtime) continue
       const { id } = entry.runtime
       if (current !== undefined && id !== current && !mayBeGone)

@@ -1,6 +1,13 @@
 import type { Evidence } from '../evidence.ts'
 import type { Violation } from '../violation.ts'
-import { isDelete, mayStart } from './asked.ts'
+import { isDelete, mayBeDone, mayStart } from './asked.ts'
+
+/** 4: nothing is deleted that nobody asked to delete. Of earlier schedules' owners is not known what they asked. */
+export const deletedByNobody = ({ history: { entries }, runtimes }: Evidence): Violation[] =>
+  runtimes
+    .filter(({ state, owner }) => state === 'deleted' && entries.some(entry => entry.owner === owner))
+    .filter(({ id }) => !entries.some(entry => isDelete(entry) && mayBeDone(entry) && entry.asked === id))
+    .map(({ id }) => ({ invariant: '4, deletes', what: `${id} is deleted, and nobody asked for that` }))
 
 /** 4: what was said to be deleted is. */
 export const deletes = ({ history, runtimes, engines, names }: Evidence): Violation[] => {

@@ -1,5 +1,5 @@
 import type { Evidence } from '../evidence.ts'
-import { endsRuntimes } from '../harmless.ts'
+import { mayEnd } from '../harmless.ts'
 import type { Operation } from '../plan.ts'
 import type { Violation } from '../violation.ts'
 
@@ -12,6 +12,7 @@ const toldOf = ({ history }: Evidence): Violation[] => [
   ...history.entries.flatMap(({ owner, operation, wrong }) =>
     wrong === undefined ? [] : [{ invariant: invariantOf[operation] ?? 'isolation', what: `${owner}: ${wrong}` }],
   ),
+  ...(history.sampled?.wrong ?? []),
   ...history.strikes.flatMap(({ fault, what, wrong }) =>
     wrong.map(seen => ({ invariant: '5, restarts', what: `${fault} (${what}): ${seen}` })),
   ),
@@ -28,21 +29,29 @@ export const told = (evidence: Evidence): Violation[] =>
 const noticedMs = 15_000
 
 /** 5: a runtime ends by itself only where something was struck that may end one. */
-export const unprovoked = ({ history: { startedAt, strikes, deaths }, events }: Evidence): Violation[] => {
+export const unprovoked = ({ history, events, runtimes, names }: Evidence): Violation[] => {
+  const { startedAt, strikes, deaths, entries } = history
   if (deaths.length > 0) return []
-  const deadly = strikes.filter(({ fault }) => endsRuntimes.has(fault))
+  const byId = new Map(runtimes.map(row => [row.id, row]))
+  /** Where a runtime is or has been: events do not say. */
+  const placesOf = (id: string) => {
+    const row = byId.get(id)
+    const told = entries.flatMap(({ runtime }) => (runtime?.id === id && runtime.host ? [runtime.host] : []))
+    const container = `${names.containerPrefix}${row?.ownerHash}`
+    return [...new Set([...(row?.hostId ? [row.hostId] : []), ...told])].map(host => ({ host, container }))
+  }
   return events
-    .filter(({ fromState, toState, at }) => {
+    .filter(({ runtimeId, fromState, toState, at }) => {
       const wasUp = fromState === 'running' || fromState === 'paused'
       const ms = at.getTime() - startedAt
-      const isExcused = deadly.some(
-        ({ at, mendedAt, recoveryMs }) => ms >= at && ms <= mendedAt + recoveryMs + noticedMs,
-      )
+      const isExcused = strikes
+        .filter(({ at, mendedAt, recoveryMs }) => ms >= at && ms <= mendedAt + recoveryMs + noticedMs)
+        .some(struck => placesOf(runtimeId).some(place => mayEnd(struck, place)))
       return ms >= 0 && wasUp && (toState === 'failed' || toState === 'lost') && !isExcused
     })
     .map(({ runtimeId, toState, reason, at }) => ({
       invariant: '5, restarts',
-      what: `${runtimeId} became ${toState} (${reason ?? 'no reason'}) at ${((at.getTime() - startedAt) / 1000).toFixed(1)} s, and nothing was struck that may end a runtime`,
+      what: `${runtimeId} became ${toState} (${reason ?? 'no reason'}) at ${((at.getTime() - startedAt) / 1000).toFixed(1)} s, and nothing was struck that may end it`,
       past: true,
     }))
 }

@@ -10,13 +10,13 @@ export const killChromium: Fault = {
   name: 'kill a Chromium',
   async strike(lab, random) {
     const running = await runningContainers(lab)
-    if (running.length === 0) return struck('no Chromium: no container runs', async () => {})
+    if (running.length === 0) return struck('no Chromium: no container runs', {}, async () => {})
     const { name, host, container } = choose(running, random).thing
     const what = `Chromium in ${name} on ${host}`
     const pid = await chromiumIn(container)
-    if (pid === undefined) return struck(`no ${what}: it is not up`, async () => {})
+    if (pid === undefined) return struck(`no ${what}: it is not up`, {}, async () => {})
     process.kill(pid, 'SIGKILL')
-    return struck(what, () => eventually(() => isBack(container, pid), 30_000))
+    return struck(what, { container: name }, () => eventually(() => isBack(container, pid), 30_000))
   },
 }
 

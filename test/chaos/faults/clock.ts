@@ -31,5 +31,5 @@ async function shift(whose: string, clock: LabClock | undefined, random: () => n
     await sleep(lagMs) // the process looks at its clock's file now and then, and tells nobody
   }
   await set(seconds)
-  return struck(`clock of ${whose} ${seconds > 0 ? 'ahead' : 'behind'}`, () => set(0))
+  return struck(`clock of ${whose} ${seconds > 0 ? 'ahead' : 'behind'}`, {}, () => set(0))
 }

@@ -14,6 +14,6 @@ export const fullDisk: Fault = {
       await disk.empty()
       throw error
     }
-    return struck(`disk of host ${number}`, disk.empty)
+    return struck(`disk of host ${number}`, { host: host.id }, disk.empty)
   },
 }

@@ -9,6 +9,6 @@ export const killEngine: Fault = {
   async strike({ hosts }, random) {
     const { thing: host, number } = choose(hosts, random)
     await host.stopEngine(forcedEnd)
-    return struck(`dockerd of host ${number}`, host.startEngine)
+    return struck(`dockerd of host ${number}`, { host: host.id }, host.startEngine)
   },
 }

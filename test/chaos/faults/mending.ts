@@ -1,10 +1,11 @@
-import type { Struck } from '../fault.ts'
+import type { Struck, Touched } from '../fault.ts'
 
 /** Damage whose mending is done once, however often it is asked for; one that failed is tried again when asked again. */
-export function struck(what: string, mend: () => Promise<unknown>): Struck {
+export function struck(what: string, touched: Touched, mend: () => Promise<unknown>): Struck {
   let mending: Promise<void> | undefined
   return {
     what,
+    touched,
     mend() {
       mending ??= mend().then(
         () => {},

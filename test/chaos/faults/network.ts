@@ -20,7 +20,7 @@ const onLink = (
   name,
   async strike({ hosts }, random) {
     const { thing: host, number } = choose(hosts, random)
-    const damage = struck(`${name}: host ${number}`, async () => {
+    const damage = struck(`${name}: host ${number}`, { host: host.id }, async () => {
       await mend(host)
       await eventually(() => answers(host), 15_000)
     })

@@ -6,6 +6,6 @@ export const killPostgres: Fault = {
   async strike({ postgres }) {
     if (!postgres) throw new Error('this lab has no Postgres of its own: start it with ownPostgres')
     await postgres.kill()
-    return struck('Postgres', postgres.restart)
+    return struck('Postgres', {}, postgres.restart)
   },
 }

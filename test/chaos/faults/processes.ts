@@ -8,7 +8,7 @@ export const killGateway: Fault = {
   async strike({ gateways }, random) {
     const { thing: gateway, number } = choose(gateways, random)
     await gateway.process().stop(forcedEnd)
-    return struck(`gateway ${number}`, gateway.restart)
+    return struck(`gateway ${number}`, { gateway: gateway.url }, gateway.restart)
   },
 }
 
@@ -17,6 +17,6 @@ export const killAgent: Fault = {
   async strike({ hosts }, random) {
     const { thing: host, number } = choose(hosts, random)
     await host.agent().stop(forcedEnd)
-    return struck(`agent ${number}`, host.restartAgent)
+    return struck(`agent ${number}`, { host: host.id }, host.restartAgent)
   },
 }

@@ -11,7 +11,11 @@ export async function runningContainers({ hosts, names }: Lab): Promise<RunningC
       const abortSignal = AbortSignal.timeout(5_000)
       // An engine that another fault has struck has nothing to offer.
       const found = await docker.listContainers({ filters, abortSignal }).catch(() => [])
-      return found.map(({ Id, Names }) => ({ name: Names[0] ?? Id, host, container: docker.getContainer(Id) }))
+      return found.map(({ Id, Names }) => ({
+        name: Names[0]?.slice(1) ?? Id,
+        host,
+        container: docker.getContainer(Id),
+      }))
     }),
   )
   return lists.flat().sort((a, b) => a.name.localeCompare(b.name))
