@@ -8,8 +8,8 @@ import { ownerHash } from './commands.ts'
  * |---|---|---|
  * | `GET /v1/volumes/:ownerHash?tenant=` | | 200, the volume as a tar; `not-found` when there is none |
  * | `GET /v1/volumes/:ownerHash/digest?tenant=` | | 200 `volumeDigest` of what is there |
- * | `PUT /v1/volumes/:ownerHash?tenant=` | a tar | 200 `volumeDigest` of what is there now, read back; a volume of that owner is replaced |
- * | `DELETE /v1/volumes/:ownerHash?tenant=` | | 204 when there is none left |
+ * | `PUT /v1/volumes/:ownerHash?tenant=` | a tar | 200 `volumeDigest` of what is there now, read back; `wrong-state` when there is one already, `no-room` when the disk would be full |
+ * | `DELETE /v1/volumes/:ownerHash?tenant=` | | 204 when there is none left; `busy` when it is worked on for long |
  */
 export const volumePath = (hash: string, tenant: string, rest = ''): string =>
   `/v1/volumes/${ownerHash.parse(hash)}${rest}?tenant=${encodeURIComponent(tenant)}`

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createAdmission, freeBytes } from './admission.ts'
 import { parseConfig } from './config.ts'
-import { containerName } from './containers.ts'
+import { containerName, volumeName } from './containers.ts'
 import { fakeEngine } from './engine/fake.ts'
 import { createInventory } from './inventory.ts'
 import { AgentError } from './problems.ts'
@@ -67,6 +67,7 @@ describe('GPUs', () => {
     assert.deepEqual(given(one, 2), [])
     await assert.rejects(start(one, 3, 1), isRefusal(/0 of its GPUs are free, 1 are needed/))
     assert.equal(given(one, 3), undefined)
+    assert.equal(one.engine.volumes.has(volumeName(defaults, owners[3] ?? '')), false)
   })
 
   test('are free again when their container has ended, for a new generation of it too', async () => {

@@ -2,7 +2,7 @@ import { createRelay, type Relay } from '@porthole/protocol/relay'
 import { createRemoteJWKSet, customFetch } from 'jose'
 import type { Logger } from 'pino'
 import { createAddresses } from './addresses.ts'
-import { createAdmission } from './admission.ts'
+import { createAdmission, freeBytes } from './admission.ts'
 import { advertise } from './advertise.ts'
 import { createApp } from './app.ts'
 import type { Config } from './config.ts'
@@ -112,17 +112,19 @@ const open = (deps: {
   })
   const tokens = createGatewayTokens(keys, hostId, clock.now)
   const addresses = createAddresses({ engine, hostId, reach, log })
+  const disk = { free: freeBytes, leastBytes: config.minFreeDiskBytes }
+  const volumes = createVolumes({ engine, hostId, defaults, disk })
   const runtimes = createRuntimes({
     engine,
     probe: httpProbe(),
     admission: createAdmission({ engine, hostId, config }),
+    volumes,
     hostId,
     defaults,
     reach,
     startsAtOnce,
     log,
   })
-  const volumes = createVolumes({ engine, hostId, defaults })
   const inventory = createInventory({ engine, list: runtimes.list, config, log })
   const { privateKey } = deps.identity
   const removals = createRemovals({ runtimes, log })

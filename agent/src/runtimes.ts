@@ -3,17 +3,18 @@ import type { DeleteCommand, GenerationCommand, RuntimeFacts, StartCommand } fro
 import type { Logger } from 'pino'
 import type { Admission } from './admission.ts'
 import type { Config, ContainerDefaults } from './config.ts'
-import { keyOf, originOf, portOf, volumeName } from './containers.ts'
+import { keyOf, originOf, portOf } from './containers.ts'
 import type { ContainerSummary, Engine } from './engine/engine.ts'
 import { factsOf } from './facts.ts'
 import { createGenerations, stale } from './generations.ts'
 import type { Probe } from './health.ts'
 import { createImages } from './images.ts'
-import { isVolumeOf, ofHost, ofRuntime, type Recorded, readLabels } from './labels.ts'
+import { ofHost, ofRuntime, type Recorded, readLabels } from './labels.ts'
 import { createLanes } from './lanes.ts'
 import { AgentError } from './problems.ts'
 import { createStarter } from './start.ts'
 import { createTurnstile } from './turnstile.ts'
+import { createVolumes, type Volumes } from './volumes.ts'
 
 const waitingPerRuntime = 16
 const waitingStarts = 1000
@@ -23,6 +24,8 @@ export type RuntimesDependencies = {
   engine: Engine
   probe: Probe
   admission?: Admission
+  /** Those of the same host: whoever works on a volume has it to itself. Absent: nobody else does. */
+  volumes?: Pick<Volumes, 'remove'>
   hostId: string
   defaults: ContainerDefaults
   reach: Config['reach']
@@ -54,7 +57,7 @@ export type Runtimes = {
 type Attempt = { generation: number; result: Promise<RuntimeFacts>; abort: (reason: AgentError) => void }
 
 export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
-  const { engine, hostId, defaults, reach, log } = deps
+  const { engine, hostId, defaults, reach, log, volumes = createVolumes({ engine, hostId, defaults }) } = deps
   const generations = createGenerations(rememberedRuntimes)
   const lanes = createLanes(waitingPerRuntime)
   const attempts = new Map<string, Attempt>()
@@ -136,11 +139,13 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
     await lanes.run(id, async () => {
       await end(id, command.generation)
       if (!command.removeVolume) return
-      const name = volumeName(defaults, command.ownerHash)
-      const labels = await engine.inspectVolume(name)
-      if (labels === undefined) return
-      // Somebody else's volume of that name is not what was asked to go, and is never touched.
-      if (isVolumeOf(labels, hostId, { ownerHash: command.ownerHash })) await engine.removeVolume(name)
+      try {
+        // After whoever reads or writes it, and with the copier that an engine killed in the middle has kept.
+        await volumes.remove({ ownerHash: command.ownerHash })
+      } catch (error) {
+        // Somebody else's volume of that name is not what was asked to go, and is never touched.
+        if (!(error instanceof AgentError && error.code === 'name-taken')) throw error
+      }
     })
   }
 

@@ -112,12 +112,15 @@ export const createStarter = (deps: StartDependencies): Starter => {
     await images.ensure(request.image, signal)
     const network = networkFor(defaults.network, recipe.egress)
     await engine.ensureNetwork(network.name, networkLabels, network)
-    if (recipe.volumePath !== null) {
-      const labels = await engine.ensureVolume(volumeName(defaults, ownerHash), volumeLabels(hostId, command))
-      if (!isVolumeOf(labels, hostId, command)) throw nameTaken('volume', volumeName(defaults, ownerHash))
+    const createWith = async (gpus: string[]) => {
+      signal.throwIfAborted()
+      // Not before the host has taken it for good: refused for want of room it goes elsewhere, and forgets this host.
+      if (recipe.volumePath !== null) {
+        const labels = await engine.ensureVolume(volumeName(defaults, ownerHash), volumeLabels(hostId, command))
+        if (!isVolumeOf(labels, hostId, command)) throw nameTaken('volume', volumeName(defaults, ownerHash))
+      }
+      return create(containerRequest(order, defaults, reach, gpus))
     }
-    signal.throwIfAborted()
-    const createWith = (gpus: string[]) => create(containerRequest(order, defaults, reach, gpus))
     const id = await (admission ? admission.withGpus(recipe.gpus ?? 0, createWith) : createWith([]))
     await engine.start(id)
     return id

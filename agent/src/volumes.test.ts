@@ -23,11 +23,15 @@ const tarOf = (...entries: [Parameters<tar.Pack['entry']>[0], string][]): Readab
 const one: [Parameters<tar.Pack['entry']>[0], string] = [{ name: './a', mode: 0o600, uid: 1000, gid: 1000 }, 'first']
 const two: [Parameters<tar.Pack['entry']>[0], string] = [{ name: './b/', type: 'directory', mode: 0o700 }, '']
 
-const host = ({ idleMs, ...options }: FakeOptions & { idleMs?: number } = {}) => {
+type Options = FakeOptions & Pick<Parameters<typeof createVolumes>[0], 'idleMs' | 'turnMs' | 'disk'>
+
+const host = ({ idleMs, turnMs, disk, ...options }: Options = {}) => {
   const engine = fakeEngine({ images: [image], ...options })
   const probe = async () => ({ ok: true }) as const
-  const runtimes = createRuntimes({ engine, probe, hostId, defaults, reach: 'bridge', startsAtOnce: 1, log: silent })
-  return { engine, runtimes, volumes: createVolumes({ engine, hostId, defaults, ...(idleMs && { idleMs }) }) }
+  const more = { ...(idleMs && { idleMs }), ...(turnMs && { turnMs }), ...(disk && { disk }) }
+  const volumes = createVolumes({ engine, hostId, defaults, ...more })
+  const own = { hostId, defaults, reach: 'bridge', startsAtOnce: 1, log: silent } as const
+  return { engine, runtimes: createRuntimes({ engine, probe, volumes, ...own }), volumes }
 }
 const failsWith = (code: string) => (error: unknown) => error instanceof AgentError && error.code === code
 
@@ -99,7 +103,45 @@ test('nothing is left of a write that fails, and a copier that a dead agent left
   assert.deepEqual([engine.volumes.size, (await engine.list({})).length], [0, 0])
   const left = { ...(await copierOf(volumes, engine)) }
   await engine.create(left)
+  await volumes.remove(owner)
   assert.equal((await volumes.write(owner, tarOf(one))).files, 1)
+})
+
+test('a volume that is there is never replaced: an archive that comes late does it no harm', async () => {
+  const { volumes } = host()
+  const first = await volumes.write(owner, tarOf(one))
+  await assert.rejects(volumes.write(owner, tarOf(two)), failsWith('wrong-state'))
+  await assert.rejects(volumes.write(owner, Readable.from([Buffer.from('no tar')])), failsWith('wrong-state'))
+  assert.deepEqual(await volumes.digest(owner), first)
+})
+
+test('a volume is not written on a disk that has no room, or to its last byte', async () => {
+  let free: number | undefined = 99
+  const { engine, volumes } = host({ disk: { free: async () => free, leastBytes: 100 } })
+  await assert.rejects(volumes.write(owner, tarOf(one)), failsWith('no-room'))
+  assert.equal(engine.calls.includes('ensureVolume'), false)
+  free = 100
+  const large = Buffer.concat(await tarOf([{ name: './large' }, 'x'.repeat(40 * 2 ** 20)]).toArray())
+  const filling = async function* () {
+    for (let at = 0; at < large.length; at += 2 ** 20) {
+      yield large.subarray(at, at + 2 ** 20)
+      free = 99
+    }
+  }
+  await assert.rejects(volumes.write(owner, Readable.from(filling())), failsWith('no-room'))
+  assert.deepEqual([engine.volumes.size, (await engine.list({})).length], [0, 0])
+  free = undefined
+  assert.equal((await volumes.write(owner, Readable.from([large]))).files, 1)
+})
+
+test('a removal whose turn does not come in time is refused, and not done later', async () => {
+  const { engine, volumes } = host({ turnMs: 20 })
+  await volumes.write(owner, tarOf(one))
+  const reading = await volumes.read(owner)
+  await assert.rejects(volumes.remove(owner), failsWith('busy'))
+  reading.destroy()
+  await volumes.digest(owner)
+  assert(engine.volumes.has(name))
 })
 
 test('a reader that takes nothing more holds up nobody: the volume is free again', async () => {
@@ -123,13 +165,26 @@ test('a writer that says nothing more holds up nobody, and nothing is left of wh
   assert.equal((await volumes.write(owner, tarOf(one))).files, 1)
 })
 
-test('a volume whose copier a dead agent left can be deleted with its runtime, once that is cleared', async () => {
+test('a volume whose copier an engine that was killed has kept is deleted with its runtime all the same', async () => {
   const { engine, volumes, runtimes } = host()
   await engine.create(await copierOf(volumes, engine))
-  const removal = { generation: 1, ownerHash, removeVolume: true }
-  await assert.rejects(runtimes.delete(runtime, removal))
+  await runtimes.delete(runtime, { generation: 1, ownerHash, removeVolume: true })
+  assert.deepEqual([engine.volumes.size, (await engine.list({})).length], [0, 0])
+})
+
+test('what an agent left when it died in the middle of a copy is cleared by the next one', async () => {
+  const { engine, volumes } = host()
+  await engine.create(await copierOf(volumes, engine))
   assert.deepEqual([await volumes.clear(), await volumes.clear()], [1, 0])
-  await runtimes.delete(runtime, removal)
+})
+
+test('a delete waits for whoever reads the volume, and does not take it from under them', async () => {
+  const { engine, volumes, runtimes } = host()
+  await volumes.write(owner, tarOf(one))
+  const reading = await volumes.read(owner)
+  const deleting = runtimes.delete(runtime, { generation: 1, ownerHash, removeVolume: true })
+  assert.equal((await digestOf(reading)).files, 1)
+  await deleting
   assert.equal(engine.volumes.size, 0)
 })
 

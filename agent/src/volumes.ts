@@ -1,6 +1,7 @@
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { VolumeDigest } from '@porthole/protocol'
+import type { FreeBytes } from './admission.ts'
 import type { ContainerDefaults } from './config.ts'
 import { volumeName } from './containers.ts'
 import type { ContainerRequest, Engine } from './engine/engine.ts'
@@ -22,9 +23,18 @@ export type Volumes = {
   read(owner: VolumeOwner): Promise<Readable>
   /** @throws `not-found` */
   digest(owner: VolumeOwner): Promise<VolumeDigest>
-  /** Replaces the volume by what the tar holds, and reads it back. Nothing is left of one that broke off. */
+  /**
+   * Makes the volume of what the tar holds, and reads it back. Nothing is left of one that broke off. One that is there is
+   * never replaced: the archive may be a late one, and the volume somebody's profile by now.
+   * @throws `no-room` when the disk would be full, `wrong-state` when there is such a volume
+   */
   write(owner: VolumeOwner, archive: Readable): Promise<VolumeDigest>
-  remove(owner: VolumeOwner): Promise<void>
+  /**
+   * Removes the volume, and whatever copier has it. Fine when there is none.
+   * @param owner without a tenant, whoever's of that name on this host
+   * @throws `busy` when it is worked on for long: what would be removed later may be something else
+   */
+  remove(owner: Pick<VolumeOwner, 'ownerHash'> & Partial<VolumeOwner>): Promise<void>
   /**
    * Removes what an agent before this one left when it died in the middle of a copy: a container that never ran, without
    * which its volume can be removed again. Before anything else is asked for.
@@ -36,6 +46,10 @@ export type Volumes = {
 const waitingPerVolume = 4
 /** Milliseconds without a byte after which whoever reads or writes a volume is taken to be gone. */
 const usualIdleMs = 30_000
+/** Milliseconds that a removal waits for its turn. The gateway counts on it: see its removal lease. */
+const usualTurnMs = 30_000
+/** Bytes between two looks at the disk while a volume is written. */
+const lookEvery = 32 * 2 ** 20
 /** Read with its own name and written from above it: Docker leaves the directory that it unpacks into as it is. */
 const mountPath = '/volume'
 
@@ -43,13 +57,16 @@ export const createVolumes = (deps: {
   engine: Engine
   hostId: string
   defaults: Pick<ContainerDefaults, 'volumePrefix' | 'image'>
+  /** What is to stay free on the engine's disk; absent: a volume may fill it. */
+  disk?: { free: FreeBytes; leastBytes: number }
   idleMs?: number
+  turnMs?: number
 }): Volumes => {
-  const { engine, hostId, defaults, idleMs = usualIdleMs } = deps
+  const { engine, hostId, defaults, disk, idleMs = usualIdleMs, turnMs = usualTurnMs } = deps
   const lanes = createLanes(waitingPerVolume)
 
   /** @returns whether there is such a volume of this owner's */
-  const check = async (owner: VolumeOwner): Promise<boolean> => {
+  const check = async (owner: Parameters<Volumes['remove']>[0]): Promise<boolean> => {
     const users = await engine.list(ofOwner(hostId, owner.ownerHash))
     if (users.some(({ status }) => status !== 'exited' && status !== 'dead'))
       throw new AgentError('wrong-state', { detail: 'a container has the volume' })
@@ -79,15 +96,61 @@ export const createVolumes = (deps: {
   const readBack = (owner: VolumeOwner): Promise<VolumeDigest> =>
     withCopier(owner, async id => digestOf(cutWhenIdle(await engine.readArchive(id, mountPath), idleMs)))
 
-  const drop = async ({ ownerHash }: VolumeOwner): Promise<void> => engine.removeVolume(volumeName(defaults, ownerHash))
+  const drop = async ({ ownerHash }: Pick<VolumeOwner, 'ownerHash'>): Promise<void> =>
+    engine.removeVolume(volumeName(defaults, ownerHash))
 
-  const inLane = <T>({ ownerHash }: VolumeOwner, work: () => Promise<T>): Promise<T> =>
-    lanes.run(ownerHash, async () => {
-      // One that an agent left behind when it died.
-      const name = copierName(volumeName(defaults, ownerHash))
-      for (const left of await engine.list(copyLabels(hostId))) if (left.name === name) await engine.remove(left.id)
-      return work()
-    })
+  const inLane = <T>(
+    { ownerHash }: Pick<VolumeOwner, 'ownerHash'>,
+    work: () => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> =>
+    lanes.run(
+      ownerHash,
+      async () => {
+        // One that an agent left behind when it died.
+        const name = copierName(volumeName(defaults, ownerHash))
+        for (const left of await engine.list(copyLabels(hostId))) if (left.name === name) await engine.remove(left.id)
+        return work()
+      },
+      signal,
+    )
+
+  /** @throws `no-room` */
+  const needDisk = async (): Promise<void> => {
+    const bytes = disk && (await disk.free((await engine.info()).rootDir))
+    if (disk && bytes !== undefined && bytes < disk.leastBytes)
+      throw new AgentError('no-room', {
+        detail: `its disk is full: ${bytes} bytes are free, ${disk.leastBytes} stay so`,
+      })
+  }
+
+  /** Unpacks an archive into a volume, as long as the disk has room. */
+  const unpack = async (id: string, archive: Readable): Promise<void> => {
+    let refusal: unknown
+    const measured = async function* (source: AsyncIterable<Buffer>) {
+      let sinceLook = 0
+      for await (const chunk of source) {
+        sinceLook += chunk.length
+        if (sinceLook >= lookEvery) {
+          sinceLook = 0
+          await needDisk().catch(error => {
+            refusal = error
+            throw error
+          })
+        }
+        yield chunk
+      }
+    }
+    const passing = Readable.from(measured(cutWhenIdle(archive, idleMs)), { objectMode: false })
+    try {
+      await engine.writeArchive(id, '/', passing)
+    } catch (error) {
+      // The engine's words for it are that the archive broke off.
+      throw refusal ?? error
+    } finally {
+      passing.destroy()
+    }
+  }
 
   return {
     read: owner => {
@@ -110,10 +173,11 @@ export const createVolumes = (deps: {
       }),
     write: (owner, archive) =>
       inLane(owner, async () => {
-        if (await check(owner)) await drop(owner)
+        if (await check(owner)) throw new AgentError('wrong-state', { detail: 'there is such a volume already' })
+        await needDisk()
         await engine.ensureVolume(volumeName(defaults, owner.ownerHash), volumeLabels(hostId, owner))
         try {
-          await withCopier(owner, id => engine.writeArchive(id, '/', cutWhenIdle(archive, idleMs)))
+          await withCopier(owner, id => unpack(id, archive))
           return await readBack(owner)
         } catch (error) {
           await drop(owner)
@@ -121,15 +185,26 @@ export const createVolumes = (deps: {
         }
       }),
     remove: owner =>
-      inLane(owner, async () => {
-        if (await check(owner)) await drop(owner)
-      }),
+      inLane(
+        owner,
+        async () => {
+          if (await check(owner)) await drop(owner)
+        },
+        tooLong(turnMs),
+      ),
     clear: async () => {
       const left = await engine.list(copyLabels(hostId))
       for (const { id } of left) await engine.remove(id)
       return left.length
     },
   }
+}
+
+/** Ends a wait for a turn. */
+const tooLong = (ms: number): AbortSignal => {
+  const over = new AbortController()
+  setTimeout(() => over.abort(new AgentError('busy', { detail: 'the volume is being read or written' })), ms).unref()
+  return over.signal
 }
 
 const copierName = (volume: string): string => `${volume}-copy`

@@ -1,4 +1,17 @@
-import { and, eq, exists, inArray, isNotNull, isNull, ne, notExists, or, type SQL, sql } from 'drizzle-orm'
+import {
+  and,
+  eq,
+  exists,
+  getTableColumns,
+  inArray,
+  isNotNull,
+  isNull,
+  ne,
+  notExists,
+  or,
+  type SQL,
+  sql,
+} from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { type HostView, listHostsWhere } from './hosts.ts'
@@ -70,10 +83,24 @@ export const listIdleProfiles = (db: Tx, hostId: string, limit = 10): Promise<Pr
     .orderBy(sql`random()`)
     .limit(limit)
 
+const isDueOn = (hostId: string, ownerHash: string) =>
+  and(eq(volumeRemovals.hostId, hostId), eq(volumeRemovals.ownerHash, ownerHash))
+
+/** Hosts that have yet to remove a volume of that name: no profile of its owner goes there before. */
+export const hostsYetToRemove = async (db: Tx, ownerHash: string): Promise<Set<string>> => {
+  const due = await db
+    .selectDistinct({ hostId: volumeRemovals.hostId })
+    .from(volumeRemovals)
+    .where(eq(volumeRemovals.ownerHash, ownerHash))
+  return new Set(due.map(({ hostId }) => hostId))
+}
+
 /**
- * Takes a profile for a move: nothing starts on it for `ms`, which whoever moves it renews.
+ * Takes a profile for a move: nothing starts on it for `ms`, which whoever moves it renews. Each claim is a move of its own,
+ * with an id that nothing else has: one that has lapsed has no say in the next, be it to the same host.
  *
- * @returns undefined when it is in use, or somebody else moves it
+ * @returns undefined when it is in use, somebody else moves it, or the host has yet to remove what an earlier move, or
+ *   an earlier profile, has left there
  */
 export const claimMove = (db: Db, seen: ProfileRow, to: string, ms: number): Promise<ProfileRow | undefined> =>
   db.transaction(async tx => {
@@ -98,11 +125,16 @@ export const claimMove = (db: Db, seen: ProfileRow, to: string, ms: number): Pro
       )
       .limit(1)
     if (user) return undefined
-    // A copy that an earlier move has left half-way on another host; on this one it is replaced.
-    if (profile.movingTo !== null && profile.movingTo !== to) await dueRemoval(tx, profile, profile.movingTo)
+    if (profile.movingTo !== null) {
+      // A copy that an earlier move has left, half-way or whole, and that its mover may still be writing.
+      await dueRemoval(tx, profile, profile.movingTo)
+      await tx.update(profiles).set(notMoving).where(eq(profiles.id, profile.id))
+    }
+    // It would take what is copied there with it.
+    if ((await tx.$count(volumeRemovals, isDueOn(to, profile.ownerHash))) > 0) return undefined
     const [claimed] = await tx
       .update(profiles)
-      .set({ movingTo: to, movingUntil: inMs(ms) })
+      .set({ movingTo: to, movingUntil: inMs(ms), moveId: `mv_${ulid()}` })
       .where(eq(profiles.id, profile.id))
       .returning()
     return claimed
@@ -118,9 +150,13 @@ const isStillHost = async (tx: Tx, id: string): Promise<boolean> =>
       .for('share')
   ).length > 0
 
+const notMoving = { movingTo: null, movingUntil: null, moveId: null }
+
+/** Just this move, while it has not lapsed. */
 const isMoveOf = (claimed: ProfileRow): SQL | undefined =>
   and(
     eq(profiles.id, claimed.id),
+    eq(profiles.moveId, claimed.moveId ?? ''),
     eq(profiles.hostId, claimed.hostId),
     eq(profiles.movingTo, claimed.movingTo ?? ''),
     sql`${profiles.movingUntil} > now()`,
@@ -143,14 +179,12 @@ export const finishMove = (db: Db, claimed: ProfileRow): Promise<boolean> =>
     if (to === null || !(await isStillHost(tx, to))) return false
     const [moved] = await tx
       .update(profiles)
-      .set({ hostId: to, movingTo: null, movingUntil: null })
+      .set({ hostId: to, ...notMoving })
       .where(isMoveOf(claimed))
       .returning()
     if (!moved) return false
     // A removal that was still due there would take the profile that has just come.
-    await tx
-      .delete(volumeRemovals)
-      .where(and(eq(volumeRemovals.hostId, to), eq(volumeRemovals.ownerHash, moved.ownerHash)))
+    await tx.delete(volumeRemovals).where(isDueOn(to, moved.ownerHash))
     await dueRemoval(tx, moved, from)
     return true
   })
@@ -161,13 +195,18 @@ export const abandonMove = (db: Db, claimed: ProfileRow): Promise<void> =>
     if (claimed.movingTo === null) return
     await tx
       .update(profiles)
-      .set({ movingTo: null, movingUntil: null })
-      .where(and(eq(profiles.id, claimed.id), eq(profiles.movingTo, claimed.movingTo)))
-    // It may have been deleted meanwhile: the copy goes all the same, unless somebody else's move has made it good.
+      .set(notMoving)
+      .where(and(eq(profiles.id, claimed.id), eq(profiles.moveId, claimed.moveId ?? '')))
+    // It may have been deleted meanwhile: the copy goes all the same, unless it is another move's by now.
     const [there] = await tx
       .select({ id: profiles.id })
       .from(profiles)
-      .where(and(eq(profiles.ownerHash, claimed.ownerHash), eq(profiles.hostId, claimed.movingTo)))
+      .where(
+        and(
+          eq(profiles.ownerHash, claimed.ownerHash),
+          or(eq(profiles.hostId, claimed.movingTo), eq(profiles.movingTo, claimed.movingTo)),
+        ),
+      )
     if (!there) await dueRemoval(tx, claimed, claimed.movingTo)
   })
 
@@ -182,40 +221,59 @@ export const dueRemoval = async (
 
 export type VolumeRemovalRow = typeof volumeRemovals.$inferSelect
 
-/** Volumes to remove, on hosts that answer, that are nobody's profile there. */
+/** What is nobody's profile where it is to be removed, nor about to be, and that nobody is removing. */
+const mayBeRemoved = (db: Tx) =>
+  and(
+    or(isNull(volumeRemovals.claimedUntil), sql`${volumeRemovals.claimedUntil} < now()`),
+    notExists(
+      db
+        .select({ id: profiles.id })
+        .from(profiles)
+        .where(
+          and(
+            eq(profiles.ownerHash, volumeRemovals.ownerHash),
+            or(eq(profiles.hostId, volumeRemovals.hostId), eq(profiles.movingTo, volumeRemovals.hostId)),
+          ),
+        ),
+    ),
+  )
+
+/** Volumes to remove, on hosts that answer. */
 export const listDueRemovals = (db: Tx, limit = 20): Promise<VolumeRemovalRow[]> =>
   db
-    .select({
-      id: volumeRemovals.id,
-      hostId: volumeRemovals.hostId,
-      tenant: volumeRemovals.tenant,
-      ownerHash: volumeRemovals.ownerHash,
-      createdAt: volumeRemovals.createdAt,
-    })
+    .select(getTableColumns(volumeRemovals))
     .from(volumeRemovals)
     .innerJoin(hosts, eq(hosts.id, volumeRemovals.hostId))
-    .where(
-      and(
-        isNull(hosts.removedAt),
-        sql`${hosts.lastSeenAt} > now() - interval '20 s'`,
-        notExists(
-          db
-            .select({ id: profiles.id })
-            .from(profiles)
-            .where(
-              and(
-                eq(profiles.ownerHash, volumeRemovals.ownerHash),
-                or(eq(profiles.hostId, volumeRemovals.hostId), eq(profiles.movingTo, volumeRemovals.hostId)),
-              ),
-            ),
-        ),
-      ),
-    )
+    .where(and(isNull(hosts.removedAt), sql`${hosts.lastSeenAt} > now() - interval '20 s'`, mayBeRemoved(db)))
     .orderBy(sql`random()`)
     .limit(limit)
 
-export const forgetRemoval = async (db: Tx, id: string): Promise<void> => {
-  await db.delete(volumeRemovals).where(eq(volumeRemovals.id, id))
+/**
+ * Takes a removal, before its host is told: one that was told by two could remove what has come there after the first.
+ *
+ * @param ms longer than a command to a host can be on its way
+ * @returns undefined when somebody else has it, or it is not to be done any more
+ */
+export const claimRemoval = async (db: Tx, id: string, ms: number): Promise<VolumeRemovalRow | undefined> =>
+  (
+    await db
+      .update(volumeRemovals)
+      .set({ claim: `vc_${ulid()}`, claimedUntil: inMs(ms) })
+      .where(and(eq(volumeRemovals.id, id), mayBeRemoved(db)))
+      .returning()
+  )[0]
+
+const isClaimOf = ({ id, claim }: VolumeRemovalRow): SQL | undefined =>
+  and(eq(volumeRemovals.id, id), eq(volumeRemovals.claim, claim ?? ''))
+
+/** The host has done nothing, and nothing is on its way to it: anybody may tell it again. */
+export const releaseRemoval = async (db: Tx, claimed: VolumeRemovalRow): Promise<void> => {
+  await db.update(volumeRemovals).set({ claim: null, claimedUntil: null }).where(isClaimOf(claimed))
+}
+
+/** The volume is gone. Nothing happens when the claim is not this one's any more: what others have sent may still arrive. */
+export const forgetRemoval = async (db: Tx, claimed: VolumeRemovalRow): Promise<void> => {
+  await db.delete(volumeRemovals).where(and(isClaimOf(claimed), sql`${volumeRemovals.claimedUntil} > now()`))
 }
 
 /** What is still on a host: runtimes that hold room there or are being deleted, and profiles. */

@@ -182,6 +182,8 @@ export const profiles = pgTable(
     /** The host it is being copied to, by whoever keeps `movingUntil` ahead of now. Nothing starts on it meanwhile. */
     movingTo: text('moving_to').references(() => hosts.id),
     movingUntil: at('moving_until'),
+    /** Whose move it is: one that has lapsed must not end, or hold up, the next one's, to the same host or another. */
+    moveId: text('move_id'),
   },
   t => [
     uniqueIndex('profiles_owner').on(t.tenant, t.mode, t.owner),
@@ -201,6 +203,9 @@ export const volumeRemovals = pgTable(
     tenant: text().notNull(),
     ownerHash: text('owner_hash').notNull(),
     createdAt: at('created_at').notNull().defaultNow(),
+    /** Who has a host remove it, until then. The row outlives every such command that may still be on its way. */
+    claim: text(),
+    claimedUntil: at('claimed_until'),
   },
   t => [index('volume_removals_host').on(t.hostId)],
 )
@@ -317,6 +322,8 @@ export const tickets = pgTable(
     subject: text().notNull(),
     /** The token it was made with; revoking that one closes what the ticket opened. */
     tokenId: text('token_id'),
+    /** The tenant's own issuer who signed that token, by id: trusted no more, it closes what the ticket opened. */
+    issuerId: text('issuer_id'),
     /** When that token expires: what the ticket opened ends then at the latest. */
     goodUntil: at('good_until').notNull(),
     expiresAt: at('expires_at').notNull(),

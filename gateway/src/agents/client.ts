@@ -158,7 +158,8 @@ export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentCon
       const problem = problemFrom(status, text)
       // It did not believe us, or could not check: it has done nothing, and says nothing of what is there.
       const isUnheard = problem.code === 'keys-unavailable' || problem.code === 'unauthorized'
-      return isUnheard ? new AgentUnreachable(problem.title) : new AgentRefused(problem)
+      const refusal = new AgentRefused(problem)
+      return isUnheard ? new AgentUnreachable(problem.title, { cause: refusal }) : refusal
     }
 
     const factsFrom = (text: string): RuntimeFacts => {

@@ -1,25 +1,22 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import {
-  abandonMove,
-  claimMove,
+  claimRemoval,
   type Db,
   findHost,
-  findLive,
-  finishMove,
   forgetRemoval,
-  type HostView,
   listDraining,
   listDueRemovals,
   listIdleProfiles,
   listOverdue,
-  type ProfileRow,
-  renewMove,
+  releaseRemoval,
   toStopping,
 } from '@porthole/db'
 import type { Logger } from 'pino'
-import type { Agents } from '../agents/client.ts'
+import { AgentRefused, type Agents } from '../agents/client.ts'
 import type { Driver } from '../runtimes/driver.ts'
 import type { Placement } from '../runtimes/placement.ts'
-import { type Demand, demandOf } from '../runtimes/score.ts'
+import { createDestinations } from './drain-destinations.ts'
+import { createMover } from './drain-move.ts'
 
 /** Empties hosts that are drained, and removes volumes that are nobody's any more. Any number of gateways may do it. */
 export type DrainWatch = {
@@ -29,14 +26,37 @@ export type DrainWatch = {
 }
 
 const everyMs = 2000
+/** A gateway that closes waits so long for what is under way. */
+const stopMs = 4000
 /** A move is its gateway's for so long; then another one begins it anew. */
 const usualMoveLeaseMs = 30_000
 /** Moves at a time, per gateway: each is a stream through it. */
 const movesAtOnce = 2
 /** Milliseconds before a move that failed is tried again. */
-const againMs = 30_000
+const usualAgainMs = 30_000
 
-const owner = ({ tenant, ownerHash }: { tenant: string; ownerHash: string }) => ({ tenant, ownerHash })
+/**
+ * A removal is its gateway's for so long: nobody else sends one, nor is the volume's name used again, while one without an
+ * answer may still arrive. A command's token is good for 90 s at most, and the agent has it wait 30 s for its turn.
+ */
+const removalLeaseMs = 150_000
+
+/** Whether nothing of a command that failed is on its way any more: it was answered, or never sent. */
+const isOver = (error: unknown): boolean => {
+  if (!(error instanceof Error)) return false
+  return error instanceof AgentRefused || ('code' in error && neverSent.has(error.code)) || isOver(error.cause)
+}
+/** What is said of a connection that was not made, by the client and by our own connector. */
+const neverSent = new Set<unknown>([
+  'ECONNREFUSED',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'upstream-unreachable',
+  'upstream-unverified',
+  'connect-timeout',
+])
+
+/** A container has the volume still, one that is to be removed itself: no fault, and over in a moment. */
+const isInUse = (error: unknown): boolean => error instanceof AgentRefused && error.is('wrong-state')
 
 export const watchDrains = ({
   db,
@@ -46,6 +66,7 @@ export const watchDrains = ({
   log,
   leaseMs,
   moveLeaseMs = usualMoveLeaseMs,
+  againMs = usualAgainMs,
 }: {
   db: Db
   agents: Agents
@@ -55,78 +76,23 @@ export const watchDrains = ({
   leaseMs: number
   /** Milliseconds; a third of it is how soon a move notices that a host has gone silent. */
   moveLeaseMs?: number
+  againMs?: number
 }): DrainWatch => {
   const stopping = new AbortController()
   const underWay = new Map<string, Promise<void>>()
   const notBefore = new Map<string, number>()
 
-  /** The best host for the profile's owner, other than the one it leaves. */
-  const destinationOf = async (profile: ProfileRow): Promise<HostView | undefined> => {
-    const row = await findLive(db, profile)
-    const nothing: Demand = {
-      memoryBytes: 0,
-      cpuMillis: 0,
-      gpus: 0,
-      require: {},
-      policy: placement.policy,
-      image: undefined,
-    }
-    const demand = row ? demandOf(row, placement.policy, undefined) : nothing
-    // Where it would fit if others left is good enough for a profile: it is the runtime that waits.
-    const able = (await placement.explain(demand)).filter(
-      ({ host, reason }) => host.id !== profile.hostId && reason?.never !== true && host.live,
-    )
-    return (able.find(({ reason }) => !reason) ?? able[0])?.host
-  }
+  const destinations = createDestinations({ db, placement })
+  const move = createMover({ db, agents, destinations, log, leaseMs: moveLeaseMs, stopping: stopping.signal })
 
-  const copy = async (claimed: ProfileRow, from: HostView, to: HostView, signal: AbortSignal) => {
-    const source = agents.at(from).volumes
-    const before = await source.digest(owner(claimed))
-    // Never started since it was placed there: there is nothing to take along.
-    if (!before) return { bytes: 0, files: 0 }
-    const archive = await source.read(owner(claimed), signal)
+  let moving = 0
+  /** Removals that wait for their hosts hold up no move. */
+  const moveCounted: typeof move = async (...args) => {
+    moving += 1
     try {
-      const after = await agents.at(to).volumes.write(owner(claimed), archive, signal)
-      if (after.digest !== before.digest) throw new Error('the copy is not what was copied')
-      return { bytes: after.bytes, files: after.files }
+      await move(...args)
     } finally {
-      archive.destroy()
-    }
-  }
-
-  /** A host that has vanished from the network ends no connection: its silence has to end the move, for its owner's sake. */
-  const isStillGood = async (claimed: ProfileRow, from: HostView, to: HostView): Promise<boolean> => {
-    const hosts = await Promise.all([findHost(db, from.id), findHost(db, to.id)])
-    return hosts.every(host => host?.live) && (await renewMove(db, claimed, moveLeaseMs))
-  }
-
-  const move = async (profile: ProfileRow, from: HostView): Promise<void> => {
-    const to = await destinationOf(profile)
-    if (!to) {
-      log.warn({ profile: profile.id, host: from.id }, 'no host takes a profile that has to move')
-      throw new Error('no host takes it')
-    }
-    const claimed = await claimMove(db, profile, to.id, moveLeaseMs)
-    if (!claimed) return
-    const cut = new AbortController()
-    const renewal = setInterval(() => {
-      isStillGood(claimed, from, to).then(
-        isGood => isGood || cut.abort(new Error('a host has gone silent, or the move is not ours any more')),
-        // A lease that cannot be renewed runs out, and with it this move: the guard of its end sees to that.
-        () => {},
-      )
-    }, moveLeaseMs / 3)
-    const startedAt = performance.now()
-    try {
-      const copied = await copy(claimed, from, to, AbortSignal.any([cut.signal, stopping.signal]))
-      if (!(await finishMove(db, claimed))) throw new Error('the move took longer than its lease, or its profile went')
-      const ms = Math.round(performance.now() - startedAt)
-      log.info({ profile: profile.id, from: from.id, to: to.id, ms, ...copied }, 'profile moved')
-    } catch (error) {
-      await abandonMove(db, claimed)
-      throw error
-    } finally {
-      clearInterval(renewal)
+      moving -= 1
     }
   }
 
@@ -146,9 +112,16 @@ export const watchDrains = ({
     for (const removal of await listDueRemovals(db))
       take(removal.id, async () => {
         const host = await findHost(db, removal.hostId)
-        if (!host) return
-        await agents.at(host).volumes.remove(owner(removal))
-        await forgetRemoval(db, removal.id)
+        const claimed = host && (await claimRemoval(db, removal.id, removalLeaseMs))
+        if (!claimed) return
+        try {
+          await agents.at(host).volumes.remove({ tenant: claimed.tenant, ownerHash: claimed.ownerHash })
+        } catch (error) {
+          if (isOver(error)) await releaseRemoval(db, claimed)
+          if (isInUse(error)) return
+          throw error
+        }
+        await forgetRemoval(db, claimed)
       })
   }
 
@@ -160,7 +133,7 @@ export const watchDrains = ({
       }
       if (!host.live) continue
       for (const profile of await listIdleProfiles(db, host.id))
-        if (underWay.size < movesAtOnce) take(profile.id, () => move(profile, host))
+        if (moving < movesAtOnce) take(profile.id, () => moveCounted(profile, host))
     }
     await removeDue()
   }
@@ -184,7 +157,8 @@ export const watchDrains = ({
       clearInterval(timer)
       stopping.abort()
       await looking
-      await Promise.allSettled(underWay.values())
+      // What a host does not answer is tried again by another gateway, or the next one here.
+      await Promise.race([Promise.allSettled(underWay.values()), delay(stopMs, undefined, { ref: false })])
     },
   }
 }

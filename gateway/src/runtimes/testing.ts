@@ -66,6 +66,7 @@ export const fakeHost = () => {
           return Readable.from([volumes.get(`${id} ${ownerHash}`) ?? ''])
         },
         write: async ({ ownerHash }, archive, signal) => {
+          if (volumes.has(`${id} ${ownerHash}`)) throw refusal('wrong-state')
           const text = (await archive.toArray()).join('')
           const cut = once(signal, 'abort').then(() => {
             throw new AgentUnreachable('cut')
