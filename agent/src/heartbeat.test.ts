@@ -48,6 +48,23 @@ test('an engine that can not be read is told as such, never as an empty host', a
   assert.equal(last.capacity.memoryBytes, 7 * 2 ** 30)
 })
 
+test('the containers are listed last: what started while a slow engine told of its images is among them', async () => {
+  const { promise, resolve } = Promise.withResolvers<string[]>()
+  let running: RuntimeFacts[] = []
+  const inventory = createInventory({
+    engine: { ...fakeEngine({ images: [image] }), images: () => promise },
+    list: async () => running,
+    config,
+    free: async () => 1,
+    log: silent,
+  })
+  const told = inventory.take()
+  await new Promise(setImmediate)
+  running = [facts]
+  resolve([image])
+  assert.deepEqual((await told).runtimes, [facts])
+})
+
 test("heartbeats carry a token of the host's own key and follow the gateway's pace", async t => {
   const { privateKey, publicKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519' })
   const stop = new AbortController()

@@ -38,10 +38,14 @@ export const createInventory = (deps: {
     return known
   }
 
-  /** Null when the engine can't be read: a fault is not an empty host. */
+  /**
+   * Null when the engine can't be read: a fault is not an empty host. The containers last: what was read before a slow
+   * engine told of its images would miss those that have started since, and they would be taken for gone.
+   */
   const read = async (): Promise<RuntimeFacts[] | null> => {
     try {
-      const [runtimes] = await Promise.all([deps.list(), engineFacts()])
+      await engineFacts()
+      const runtimes = await deps.list()
       if (!isReadable) log.info('engine can be read again')
       isReadable = true
       return runtimes

@@ -4,7 +4,7 @@ import { type SQL, sql } from 'drizzle-orm'
 import { PgDialect, type PreparedQueryConfig } from 'drizzle-orm/pg-core'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
-import { gatherNotices, holdNotices, type Notices, sendNotices } from './notices.ts'
+import { gatherNotices, holdNotices, type Notices, onceInAWhile, sendNotices } from './notices.ts'
 import * as schema from './schema.ts'
 
 type Queries = Omit<PostgresJsDatabase<typeof schema>, 'transaction'>
@@ -160,7 +160,16 @@ export const connect = (
   const notices = gatherNotices(sendNotices(teller))
   return {
     db: withNotices(drizzle(client, { schema }), notices),
-    listen: (channel, onNotice, onListening) => listener.listen(channel, onNotice, onListening),
+    listen: async (channel, onNotice, onListening = () => {}) => {
+      const { say, stop } = onceInAWhile(onListening)
+      const { unlisten } = await listener.listen(channel, onNotice, say)
+      return {
+        unlisten: () => {
+          stop()
+          return unlisten()
+        },
+      }
+    },
     close: async (seconds = 5) => {
       await client.end({ timeout: seconds })
       // What was still under way has told what it did.

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import type { Db } from './connect.ts'
-import { unreachableAfterSeconds } from './hosts.ts'
+import { lostAfterSeconds, unreachableAfterSeconds } from './hosts.ts'
 import { type HostRow, hosts } from './schema.ts'
 
 /** What of a host changes with its runtimes and its heartbeats. */
@@ -19,6 +19,8 @@ export type HostFigures = Pick<
   | 'diskFreeBytes'
 > & {
   live: boolean
+  /** Silent for so long that what was on it is lost. */
+  lost: boolean
   hasReported: boolean
   /** Another one when its traits are not the same any more. */
   traitsDigest: number
@@ -30,7 +32,7 @@ export type HostTraits = Pick<HostRow, 'id' | 'name' | 'labels' | 'images'>
 /** Elements of an array of numbers, as Postgres writes it. */
 const numbers = (column: string): number[] => JSON.parse(`[${column.slice(1, -1)}]`)
 
-const bits = { schedulable: 1, live: 2, hasReported: 4 }
+const bits = { schedulable: 1, live: 2, hasReported: 4, lost: 8 }
 /** Where a host does not tell how much is free on its disk. */
 const untold = -1
 
@@ -41,7 +43,8 @@ const untold = -1
 export const readFigures = async (db: Db): Promise<HostFigures[]> => {
   const flags = sql`schedulable::int * ${sql.raw(String(bits.schedulable))}
     + coalesce(last_seen_at > now() - make_interval(secs => ${unreachableAfterSeconds}), false)::int * ${sql.raw(String(bits.live))}
-    + (last_seen_at is not null)::int * ${sql.raw(String(bits.hasReported))}`
+    + (last_seen_at is not null)::int * ${sql.raw(String(bits.hasReported))}
+    + coalesce(last_seen_at < now() - make_interval(secs => ${lostAfterSeconds}), false)::int * ${sql.raw(String(bits.lost))}`
   const [row] = await db.execute<Record<string, string | null>>(sql`
     select array_agg(id)::text as ids, array_agg(${flags})::text as flags,
       array_agg(memory_bytes)::text as memory, array_agg(reserved_memory_bytes)::text as reserved_memory,
@@ -76,6 +79,7 @@ export const readFigures = async (db: Db): Promise<HostFigures[]> => {
       id,
       schedulable: (set & bits.schedulable) > 0,
       live: (set & bits.live) > 0,
+      lost: (set & bits.lost) > 0,
       hasReported: (set & bits.hasReported) > 0,
       memoryBytes: memory[n] ?? 0,
       cpuMillis: cpu[n] ?? 0,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { freshDatabase } from '../../test/kit/database.ts'
 import { connect, type Database } from './connect.ts'
-import { compareInventories, type HostFacts, recordHeartbeat, recordHeartbeats } from './heartbeats.ts'
+import { type Beat, compareInventories, type HostFacts, recordHeartbeat, recordHeartbeats } from './heartbeats.ts'
 import { findHost, removeHost } from './hosts.ts'
 import { migrate } from './migrate.ts'
 import { claimOwner, startOn, toRunning, toStopped, toStopping } from './runtimes.ts'
@@ -55,6 +55,28 @@ describe('heartbeats', { concurrency: false }, () => {
       assert.deepEqual(h1?.[name as keyof typeof h1], value, name)
     assert.deepEqual([h2?.slots, h2?.memoryBytes, h2?.images, h2?.diskFreeBytes], [10, 10_000, [], null])
     assert.deepEqual(await recordHeartbeats(database.db, []), new Set())
+  })
+
+  it('beside those that no statement takes are written, and the others are refused by themselves', async () => {
+    const poisons: [string, Partial<Beat>][] = [
+      ['a load too large', { load: 1e39 }],
+      ['a load too small', { load: 1e-60 }],
+      ['too many slots', { facts: { ...facts, slots: 3_000_000_000 } }],
+      ['a NUL', { facts: { ...facts, labels: { zone: 'a\0' } } }],
+      ['a lone surrogate', { facts: { ...facts, labels: { zone: '\ud800' } } }],
+    ]
+    for (const [what, more] of poisons) {
+      await database.db.execute('update hosts set last_seen_at = null')
+      const poisoned = { ...light('h2'), ...more }
+      const written = await recordHeartbeats(database.db, [light('h1'), poisoned, light('h3')])
+      assert.deepEqual([...written].toSorted(), ['h1', 'h3'], what)
+      assert.deepEqual(
+        await Promise.all(['h1', 'h2', 'h3'].map(async id => (await hostOf(id)).live)),
+        [true, false, true],
+        what,
+      )
+      await assert.rejects(recordHeartbeat(database.db, poisoned), what)
+    }
   })
 
   it('of a host that was removed, or never was, are not written', async () => {

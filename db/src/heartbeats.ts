@@ -30,14 +30,31 @@ export const recordHeartbeat = async (db: Tx, { id, facts, ...told }: Beat): Pro
       .returning({ id: hosts.id })
   ).length > 0
 
+/** Whether Postgres refused what it was given (SQLSTATE class 22), and not to work. */
+const isOfItsData = (error: unknown): boolean =>
+  error instanceof Error && (('code' in error && /^22...$/.test(String(error.code))) || isOfItsData(error.cause))
+
 /**
  * Writes what many hosts say in one statement, each host once. It waits for nobody: rows that somebody else has just now are left out, so
- * that one that is held up holds up no other host.
+ * that one that is held up holds up no other host. Nor does one that says what cannot be written: a statement that is refused
+ * for its data is halved until that one is alone.
  *
- * @returns the ids of those written; another one is held, or was removed: `recordHeartbeat` tells which
+ * @returns the ids of those written; another one is held, was removed, or cannot be written: `recordHeartbeat` tells which
  */
 export const recordHeartbeats = async (db: Tx, beats: readonly Beat[]): Promise<Set<string>> => {
   if (beats.length === 0) return new Set()
+  try {
+    return await recordTogether(db, beats)
+  } catch (error) {
+    if (!isOfItsData(error)) throw error
+    if (beats.length === 1) return new Set()
+    const half = Math.ceil(beats.length / 2)
+    const first = await recordHeartbeats(db, beats.slice(0, half))
+    return first.union(await recordHeartbeats(db, beats.slice(half)))
+  }
+}
+
+const recordTogether = async (db: Tx, beats: readonly Beat[]): Promise<Set<string>> => {
   // One parameter, whatever their number: a statement takes 65,535.
   const said = beats.map(({ id, load, diskFreeBytes, facts }) => ({ id, load, disk: diskFreeBytes, ...facts }))
   const written = await db.execute<{ id: string }>(sql`
@@ -64,6 +81,15 @@ export const recordHeartbeats = async (db: Tx, beats: readonly Beat[]): Promise<
     returning ${hosts.id} as id
   `)
   return new Set(written.map(({ id }) => id))
+}
+
+/** Writes a host's row as it is, as a heartbeat would. @throws what the database says when it takes no heartbeats */
+export const tryToWrite = async (db: Tx): Promise<void> => {
+  await db.execute(sql`
+    update ${hosts} set load = load where id = (
+      select id from ${hosts} where removed_at is null order by last_seen_at desc nulls last limit 1
+      for no key update skip locked
+    )`)
 }
 
 /** What a host says it has. */

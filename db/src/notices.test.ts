@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it, mock } from 'node:test'
-import { gatherNotices, holdNotices, type Notice } from './notices.ts'
+import { gatherNotices, holdNotices, type Notice, onceInAWhile } from './notices.ts'
 
 describe('notices', () => {
   const recorder = () => {
@@ -84,6 +84,24 @@ describe('notices', () => {
     script.send = async () => assert.fail('closed')
     notices.tell('a', '2')
     assert.equal(batches.length, 1)
+  })
+
+  it('that say the same again and again are one at once, and one for all that came since', async t => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const heard = t.mock.fn()
+    const { say, stop } = onceInAWhile(heard, 500)
+    for (let n = 0; n < 23; n++) say()
+    assert.equal(heard.mock.callCount(), 1)
+    t.mock.timers.tick(500)
+    assert.equal(heard.mock.callCount(), 2)
+    t.mock.timers.tick(500)
+    say()
+    assert.equal(heard.mock.callCount(), 3)
+    say()
+    stop()
+    t.mock.timers.tick(5000)
+    say()
+    assert.equal(heard.mock.callCount(), 3)
   })
 
   it('of a transaction are held until it says so', () => {

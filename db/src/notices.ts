@@ -29,6 +29,38 @@ export const holdNotices = (to: Notices): Notices & { release(): void } => {
   }
 }
 
+/** Milliseconds in which what is said again and again is passed on once. */
+const moreMs = 500
+
+/**
+ * Passes the first word on at once, and all that come within half a second of it as one, at its end: postgres.js (3.4.9) says
+ * once for each attempt that has failed that it listens again.
+ */
+export const onceInAWhile = (say: () => void, ms = moreMs): { say(): void; stop(): void } => {
+  let timer: NodeJS.Timeout | undefined
+  let isSaidAgain = false
+  let isStopped = false
+  const pass = () => {
+    isSaidAgain = false
+    timer = setTimeout(() => {
+      timer = undefined
+      if (isSaidAgain) pass()
+    }, ms).unref()
+    say()
+  }
+  return {
+    say: () => {
+      if (isStopped) return
+      if (timer) isSaidAgain = true
+      else pass()
+    },
+    stop: () => {
+      clearTimeout(timer)
+      isStopped = true
+    },
+  }
+}
+
 /** Milliseconds for which notices are gathered: a person does not see them, and a database under load does. */
 const gatherMs = 3
 const againMs = 200

@@ -99,9 +99,12 @@ export class Problem extends Error {
   }
 }
 
-/** Node's and postgres.js's codes for "the database cannot be reached or is going down". */
+/**
+ * Codes of Node, postgres.js and Postgres for a database that cannot be reached, is going down, is read-only (25006), or has
+ * run out of something: disk (53100), memory, connections.
+ */
 const databaseAway =
-  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EPIPE|ETIMEDOUT|57P0[123]|57014|53300|25006|08)/
+  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EPIPE|ETIMEDOUT|57P0[123]|57014|53[0-9A-Z]{3}$|25006|08)/
 
 const codeOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''

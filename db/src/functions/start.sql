@@ -32,7 +32,8 @@ begin
     update runtimes set
       state = 'starting', state_at = now(), generation = generation + 1, host_id = chosen, reserved = true, counted = true,
       error = null, ready_at = null, work_until = now() + make_interval(secs => lease_ms / 1000), work_tries = 0,
-      line_since = null, line_until = null, line_for = null, wait_until = null
+      -- How long it waits stays known: its host may refuse it, and then it waits for room elsewhere.
+      line_since = null, line_until = null, line_for = null
     where id = seen_id and generation = seen_generation and state = seen_state and reserved = seen_reserved
       and counted = seen_counted
     returning * into started;

@@ -72,6 +72,67 @@ describe('the table of routes', { concurrency: false }, () => {
     })
   })
 
+  it('a host that was live when the database went away is so until it has had time to report again', async () => {
+    const clock = { ms: 0 }
+    let isDown = false
+    const unsteady = new Proxy(lookout.db, {
+      get: (db, name) => {
+        if (isDown) throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' })
+        return Reflect.get(db, name)
+      },
+    })
+    const own = createRouteTable({
+      ...{ db: unsteady, lookout: unsteady, changes, log: testLog('routes') },
+      now: () => clock.ms,
+    })
+    const isAway = (is: boolean) => eventually(() => assert.equal(own.isAway(), is))
+    const isLive = async () => (await own.host('h1'))?.live
+    try {
+      assert.equal(await isLive(), true)
+      isDown = true
+      await isAway(true)
+      // Nobody could report meanwhile: all look silent at first.
+      await database.db.execute(`update hosts set last_seen_at = now() - interval '70 s', slots = 9 where id = 'h1'`)
+      clock.ms += 70_000
+      isDown = false
+      await isAway(false)
+      const host = (await own.host('h1')) ?? assert.fail()
+      assert.deepEqual([host.slots, host.live, host.lost], [9, true, false])
+      clock.ms += 10_001
+      await eventually(async () => assert.equal(await isLive(), false))
+    } finally {
+      await own.close()
+      await database.db.execute(`update hosts set last_seen_at = now() where id = 'h1'`)
+    }
+  })
+
+  it('a question to a database that does not answer is not waited for without end, before anybody knows', async () => {
+    const holder = connect(fresh.url, { max: 1 })
+    const release = Promise.withResolvers<void>()
+    const locked = Promise.withResolvers<void>()
+    const holding = holder.db.transaction(async tx => {
+      await tx.execute('lock table runtimes, hosts in access exclusive mode')
+      locked.resolve()
+      await release.promise
+    })
+    await locked.promise
+    try {
+      assert.equal(routes.isAway(), false)
+      const askedAt = performance.now()
+      const isSlow = { code: 'CONNECT_TIMEOUT' }
+      await Promise.all([
+        assert.rejects(routes.runtime('default', '0'.repeat(16)), isSlow),
+        assert.rejects(routes.host('unknown'), isSlow),
+      ])
+      assert(performance.now() - askedAt < 8000)
+    } finally {
+      release.resolve()
+      await holding
+      await holder.close()
+    }
+    await eventually(() => assert.equal(routes.isAway(), false), 5000)
+  })
+
   it('a thousand known hosts are looked at together', async () => {
     for (let n = 0; n < 1000; n++) await addHost(database.db, `many-${n}`, 1)
     for (let n = 0; n < 1000; n++) await routes.host(`many-${n}`)

@@ -43,6 +43,8 @@ const lookDeadlineMs = 2000
 const stuckMs = 5000
 /** Milliseconds for which what was known last is good while the database is away (DESIGN section 8, issue of outages). */
 const graceMs = 60_000
+/** Milliseconds after the database was away for which silence says nothing of a host: it could not report, and does by then. */
+const reportMs = 10_000
 /** Runtimes, and hosts, remembered; the oldest goes first. */
 const maxKnown = 50_000
 const maxTouched = 50_000
@@ -75,6 +77,7 @@ export const createRouteTable = ({
   let forgotten = 0
   let goodAt = now()
   let away = false
+  let trustedUntil = Number.NEGATIVE_INFINITY
   let touched = new Set<string>()
 
   const forget = (id: string) => {
@@ -92,6 +95,14 @@ export const createRouteTable = ({
   }
   changes.onMove(forget)
 
+  /** Hosts that were live before the database went away are, until they have had time to say so. */
+  const remember = (host: HostView): HostView => {
+    const isTrusted = !host.live && (away || now() < trustedUntil) && hosts.get(host.id)?.live
+    const kept = isTrusted ? { ...host, live: true, lost: false } : host
+    if (hosts.size < maxKnown || hosts.has(host.id)) hosts.set(host.id, kept)
+    return kept
+  }
+
   /** Only reads: what is locked or slow to write says nothing of whether the database is there. */
   const look = async () => {
     const ids = [...keys.keys()]
@@ -105,7 +116,7 @@ export const createRouteTable = ({
     const found = new Map((await listHostsById(lookout, hostIds)).map(host => [host.id, host]))
     for (const id of hostIds) {
       const host = found.get(id)
-      if (host) hosts.set(id, host)
+      if (host) remember(host)
       else hosts.delete(id)
     }
   }
@@ -144,7 +155,10 @@ export const createRouteTable = ({
     try {
       await within(lookDeadlineMs, lookAgain())
       goodAt = now()
-      if (away) log.info('database answers again')
+      if (away) {
+        log.info('database answers again')
+        trustedUntil = now() + reportMs
+      }
       away = false
     } catch (error) {
       if (!away) log.error({ err: error }, 'database does not answer: known routes stay open for a minute')
@@ -161,6 +175,8 @@ export const createRouteTable = ({
   }, lookMs)
 
   const isGood = () => now() - goodAt < graceMs
+  /** Before the next look has found that the database is away, too, nobody waits for it without end. */
+  const ask = <T>(query: Promise<T>) => within(away ? lookDeadlineMs : stuckMs, query)
 
   return {
     knows: (tenant, ownerHash) => byKey.has(keyOf(tenant, ownerHash)) && isGood(),
@@ -169,18 +185,15 @@ export const createRouteTable = ({
       const known = byKey.get(key)
       if (known && isGood()) return known
       const before = forgotten
-      const row = await (away
-        ? within(lookDeadlineMs, findByHash(db, tenant, ownerHash))
-        : findByHash(db, tenant, ownerHash))
+      const row = await ask(findByHash(db, tenant, ownerHash))
       if (row && isKeepable(row) && before === forgotten) keep(key, row)
       return row
     },
     host: async id => {
       const known = hosts.get(id)
       if (known && isGood()) return known
-      const host = await (away ? within(lookDeadlineMs, findHost(db, id)) : findHost(db, id))
-      if (host && hosts.size < maxKnown) hosts.set(id, host)
-      return host
+      const host = await ask(findHost(db, id))
+      return host && remember(host)
     },
     forget,
     forgetHost: id => void hosts.delete(id),

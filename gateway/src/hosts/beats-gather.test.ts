@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { problemOf } from '../problem.ts'
 import { GatherFull, gather } from './beats-gather.ts'
 
 /** Answers when told to, and remembers what it was asked. */
@@ -86,4 +87,17 @@ test('no more wait than may, those under way included', async () => {
   await second
   database.answer()
   assert.deepEqual(await Promise.all([one, two]), [10, 20])
+})
+
+test('an answer that does not come is waited for so long, and those who ask next have theirs', async () => {
+  const database = slowDatabase()
+  const ask = gather(database.ask, { everyMs: 1, answerMs: 20 })
+  await assert.rejects(ask(1), (error: unknown) => problemOf(error).code === 'database-unavailable')
+  const arrived = database.next()
+  const later = ask(2)
+  await arrived
+  // The first one's, which nobody waits for any more; then the second one's.
+  database.answer()
+  database.answer()
+  assert.equal(await later, 20)
 })

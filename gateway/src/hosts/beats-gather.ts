@@ -1,3 +1,5 @@
+import { within } from '../within.ts'
+
 /** More wait for an answer than may. */
 export class GatherFull extends Error {
   override name = 'GatherFull'
@@ -10,14 +12,18 @@ export class GatherFull extends Error {
  * A moment begins with its first question. While an answer is awaited the next questions wait too, so that a database that
  * is slow is asked more at a time, not more often. Each is answered, or fails, with those it was asked with.
  *
+ * An answer that takes too long is waited for no more: a connection that has died holds up those who asked with it, and
+ * nobody after them.
+ *
  * @param ask answers as many as it is given, in their order
  * @param everyMs milliseconds for which questions are gathered at least
  * @param most questions that are asked together
+ * @param answerMs milliseconds an answer may take; then those who asked are told that the database is away
  * @param mostWaiting questions that wait at most, those under way included; one more throws `GatherFull`
  */
 export const gather = <Question, Answer>(
   ask: (questions: Question[]) => Promise<Answer[]>,
-  { everyMs = 50, most = 1000, mostWaiting = 20_000 } = {},
+  { everyMs = 50, most = 1000, answerMs = 3000, mostWaiting = 20_000 } = {},
 ): ((question: Question) => Promise<Answer>) => {
   let waiting: { question: Question; resolve(answer: Answer): void; reject(error: unknown): void }[] = []
   let asking = 0
@@ -28,7 +34,7 @@ export const gather = <Question, Answer>(
     waiting = waiting.slice(most)
     asking = asked.length
     try {
-      const answers = await ask(asked.map(({ question }) => question))
+      const answers = await within(answerMs, ask(asked.map(({ question }) => question)))
       if (answers.length !== asked.length) throw new Error(`${asked.length} questions have ${answers.length} answers`)
       for (const [n, { resolve }] of asked.entries()) resolve(answers[n] as Answer)
     } catch (error) {

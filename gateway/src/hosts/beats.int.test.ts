@@ -107,6 +107,15 @@ describe('gathered heartbeats', { concurrency: false }, () => {
     }
   })
 
+  it('of a host that says what cannot be written fail, and no other host’s with them', async () => {
+    const { record } = gatherBeats(database.db)
+    const poisoned = record('h1', { ...said, labels: { zone: '\0' } })
+    const good = record('h2', said)
+    await assert.rejects(poisoned)
+    assert.equal(await good, true)
+    assert.deepEqual([(await hostOf('h1')).live, (await hostOf('h2')).live], [false, true])
+  })
+
   it('that the database does not take fail, and are nobody’s word of being there', async () => {
     const away = connect('postgres://nobody@127.0.0.1:1/none', { max: 1 })
     try {

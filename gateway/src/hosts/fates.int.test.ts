@@ -174,7 +174,7 @@ describe('when the host of a runtime', { concurrency: false }, () => {
     ...{ id, ownerHash, generation },
     state: 'running',
   })
-  const tell = (...facts: RuntimeFacts[]) => reconcile(db(), log, 'h1', facts)
+  const tell = (...facts: RuntimeFacts[]) => reconcile(db(), log, 'h1', facts, () => 0)
   const heldOn = async (id: string) => {
     const host = await db().query.hosts.findFirst({ where: (one, { eq }) => eq(one.id, id) })
     return [host?.reservedSlots, host?.reservedMemoryBytes]

@@ -28,6 +28,7 @@ import { addHost, wanted } from '@porthole/db/testing'
 import type { RuntimeFacts } from '@porthole/protocol'
 import { freshDatabase } from '../../../test/kit/database.ts'
 import { testLog } from '../../../test/kit/logs.ts'
+import { problemOf } from '../problem.ts'
 import { watchLoss } from './loss.ts'
 import { reconcile } from './reconcile.ts'
 
@@ -75,14 +76,15 @@ describe('hosts', { concurrency: false }, () => {
     )
   const held = async (host = 'h1') => (await findHost(database.db, host))?.reservedSlots
   const used = async () => (await findTenant(database.db, 'default'))?.usedRuntimes
-  const compare = (facts: RuntimeFacts[], host = 'h1') => reconcile(database.db, log, host, facts)
+  const compare = (facts: RuntimeFacts[], host = 'h1', ageMs = 0) =>
+    reconcile(database.db, log, host, facts, () => ageMs)
   const settle = () => database.db.execute(`update runtimes set state_at = now() - interval '1 minute'`)
 
   describe('that go silent', () => {
     /** A watch whose clock a test moves. */
-    const watch = () => {
+    const watch = ({ db } = database) => {
       const clock = { now: 0 }
-      const watching = watchLoss(database.db, log, { graceMs: 60_000, now: () => clock.now })
+      const watching = watchLoss(db, log, { graceMs: 60_000, now: () => clock.now })
       after(() => watching.stop())
       /** Time goes by, with the looks that belong to it. */
       const pass = async (ms: number) => {
@@ -140,17 +142,59 @@ describe('hosts', { concurrency: false }, () => {
       assert.equal(await look(), 1)
     })
 
-    it('more than half of them at once get one more grace, and lose nothing when they come back in it', async () => {
+    it('more than half of them at once get one whole grace, and lose nothing when they come back in it', async () => {
+      await running('alice', 'h1')
+      await running('bob', 'h2')
+      const { pass } = watch()
+      await pass(100_000)
+      await silence(61, 'h1', 'h2')
+      await pass(30_000)
+      // The first to be back says nothing of the other one yet.
+      await silence(0, 'h1')
+      await pass(30_000)
+      assert.deepEqual([await held('h1'), await held('h2')], [1, 1])
+      await silence(0, 'h2')
+      await pass(30_000)
+      assert.deepEqual([await held('h1'), await held('h2')], [1, 1])
+    })
+
+    it('more than half of them at once, of which some stay away, lose those when the grace is over', async () => {
       await running('alice', 'h1')
       await running('bob', 'h2')
       const { look, pass } = watch()
       await pass(100_000)
       await silence(61, 'h1', 'h2')
+      await look()
+      await silence(0, 'h1')
       await pass(55_000)
       assert.deepEqual([await held('h1'), await held('h2')], [1, 1])
-      await silence(0, 'h1')
-      // The other one alone is no fault of ours.
-      assert.equal(await look(), 1)
+      await pass(5000)
+      assert.deepEqual([await held('h1'), await held('h2')], [1, 0])
+    })
+
+    it('are not given up by who could not write the database, until a whole grace after it can be written again', async () => {
+      await running('alice', 'h1')
+      // One connection, so that its session's setting is that of all that is asked: as a full disk, answers and takes nothing.
+      const readable = connect(fresh.url, { max: 1 })
+      const { look, clock, pass, stop } = watch(readable)
+      await pass(100_000)
+      await silence(600, 'h1', 'h2', 'h3')
+      await pass(50_000)
+      for (const looks of [1, 25]) {
+        await readable.db.execute('set default_transaction_read_only = on')
+        for (let n = 0; n < looks; n++) {
+          clock.now += 5000
+          await assert.rejects(look(), (error: Error) => problemOf(error).code === 'database-unavailable')
+        }
+        await readable.db.execute('set default_transaction_read_only = off')
+        await pass(55_000)
+        assert.equal(await held('h1'), 1)
+      }
+      await silence(0, 'h1', 'h2', 'h3')
+      await pass(70_000)
+      assert.equal(await held('h1'), 1)
+      await stop()
+      await readable.close()
     })
 
     it('more than half of them are given up when the grace is over', async () => {
@@ -308,6 +352,20 @@ describe('hosts', { concurrency: false }, () => {
       await compare([])
       const now = await rowOf(row)
       assert.deepEqual([now.state, now.error?.detail], ['failed', 'its container is gone'])
+    })
+
+    it('that is missing in an inventory which has waited too long is not judged', async () => {
+      const row = await running('alice')
+      await settle()
+      await compare([], 'h1', 5001)
+      assert.equal((await rowOf(row)).state, 'running')
+    })
+
+    it('that is missing is not judged before a start has had time to be listed by a slow host', async () => {
+      const row = await running('alice')
+      await database.db.execute(`update runtimes set state_at = now() - interval '20 s'`)
+      await compare([])
+      assert.equal((await rowOf(row)).state, 'running')
     })
 
     it('that was frozen behind our back is looked at again', async () => {

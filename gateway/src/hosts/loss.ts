@@ -1,5 +1,6 @@
-import { type Db, loseRuntimesOfSilent, lostAfterSeconds, measureSilence } from '@porthole/db'
+import { type Db, loseRuntimesOfSilent, lostAfterSeconds, measureSilence, type Silence, tryToWrite } from '@porthole/db'
 import type { Logger } from 'pino'
+import { problemOf } from '../problem.ts'
 
 /** Declares runtimes lost whose hosts are silent; with a brake for when the fault is more likely ours. */
 export type LossWatch = {
@@ -13,8 +14,9 @@ const everyMs = 2000
 const gapMs = 10_000
 
 /**
- * Nobody is declared lost for one grace after this gateway started or could not look for a while, nor for one grace after more than half of the hosts
- * that were there lately have gone silent at once: then it is the network, the database or we who were away.
+ * Nobody is declared lost for one grace after this gateway started, could not look for a while, or found that the database
+ * cannot be read or written: hosts could not report either. Nor for one whole grace after more than half of the hosts that
+ * were there lately have gone silent at once, though some are back by then: it is the network that was away, or we.
  *
  * @param graceMs milliseconds
  * @param now milliseconds of any clock that only moves forward
@@ -28,25 +30,48 @@ export const watchLoss = (
   let lookedAt = now()
   let heldSince: number | undefined
 
+  const isHeld = () => heldSince !== undefined && now() - heldSince < graceMs
+
+  /** Also whether what hosts say can be written: a database that is full or read-only has them all look silent. */
+  const measure = async (): Promise<Silence> => {
+    try {
+      const silence = await measureSilence(db)
+      if (silence.due > 0) await tryToWrite(db)
+      return silence
+    } catch (error) {
+      fitSince = now()
+      throw error
+    }
+  }
+
+  const lose = async (): Promise<number> => {
+    try {
+      const lost = await loseRuntimesOfSilent(db)
+      if (lost.length > 0)
+        log.warn({ runtimes: lost.length, hosts: new Set(lost.map(({ hostId }) => hostId)).size }, 'runtimes lost')
+      return lost.length
+    } catch (error) {
+      // One row that cannot be moved is a fault of its own: it keeps no other host from being given up.
+      if (problemOf(error).code === 'database-unavailable') fitSince = now()
+      throw error
+    }
+  }
+
   const look = async (): Promise<number> => {
-    const { recent, silent, due } = await measureSilence(db)
+    const { recent, silent, due } = await measure()
     if (now() - lookedAt > gapMs) fitSince = now()
     lookedAt = now()
     const isMass = recent === 0 || silent * 2 > recent
-    if (due === 0 || !isMass) {
-      if (heldSince !== undefined) log.info({ recent, silent }, 'hosts answer again')
+    if (heldSince !== undefined && !isHeld() && (due === 0 || !isMass)) {
+      log.info({ recent, silent }, 'hosts answer again')
       heldSince = undefined
     }
     if (due === 0 || now() - fitSince < graceMs) return 0
-    if (isMass) {
-      if (heldSince === undefined) log.error({ recent, silent }, 'most hosts are silent at once, none is given up yet')
-      heldSince ??= now()
-      if (now() - heldSince < graceMs) return 0
+    if (isMass && heldSince === undefined) {
+      log.error({ recent, silent }, 'most hosts are silent at once, none is given up yet')
+      heldSince = now()
     }
-    const lost = await loseRuntimesOfSilent(db)
-    if (lost.length > 0)
-      log.warn({ runtimes: lost.length, hosts: new Set(lost.map(({ hostId }) => hostId)).size }, 'runtimes lost')
-    return lost.length
+    return isHeld() ? 0 : lose()
   }
 
   let looking: Promise<unknown> | undefined

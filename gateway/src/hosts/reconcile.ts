@@ -21,8 +21,13 @@ export type Removals = {
   unknown: ContainerName[]
 }
 
-/** Milliseconds for which a row must have said that it runs, before a host that does not have it is believed. */
-const settledMs = 10_000
+/**
+ * Milliseconds for which a row must have said that it runs, before a host that does not have it is believed: longer than
+ * from an agent's list of its containers to its comparison here, with a slow engine, a slow network and a slow database.
+ */
+const settledMs = 25_000
+/** Milliseconds after its arrival for which an inventory is good to say that something is missing. */
+const staleMs = 5000
 
 /** States in which a container of the row's own generation has no business to be. */
 const isOver = (row: RuntimeRow) =>
@@ -31,8 +36,16 @@ const isOver = (row: RuntimeRow) =>
 /**
  * Compares what a host has, read without a fault, with what the rows say it should have, and moves what differs on.
  * Nothing here deletes: what is over is named to the host, by runtime and generation.
+ *
+ * @param ageMs milliseconds since the inventory arrived
  */
-export const reconcile = async (db: Db, log: Logger, hostId: string, facts: RuntimeFacts[]): Promise<Removals> => {
+export const reconcile = async (
+  db: Db,
+  log: Logger,
+  hostId: string,
+  facts: RuntimeFacts[],
+  ageMs: () => number,
+): Promise<Removals> => {
   const rows = await listForReconciling(
     db,
     hostId,
@@ -58,6 +71,7 @@ export const reconcile = async (db: Db, log: Logger, hostId: string, facts: Runt
   await noteMissing(
     db,
     rows.filter(row => row.hostId === hostId && !told.has(row.id)),
+    ageMs,
   )
   return answer
 }
@@ -87,7 +101,7 @@ const endedWith = ({ exitCode }: RuntimeFacts) => ({
 })
 
 /** Rows that should run here, and of which the host has nothing. */
-const noteMissing = async (db: Db, rows: RuntimeRow[]) => {
+const noteMissing = async (db: Db, rows: RuntimeRow[], ageMs: () => number) => {
   const running = rows.filter(({ state }) => state === 'running' || state === 'paused')
   // The host may have looked before the start was done.
   const settled = await listSettledFor(
@@ -95,6 +109,8 @@ const noteMissing = async (db: Db, rows: RuntimeRow[]) => {
     running.map(({ id }) => id),
     settledMs,
   )
+  // What has waited for the database says nothing of now: the host tells all of it again within half a minute.
+  if (ageMs() > staleMs) return
   for (const row of running) {
     if (!settled.has(row.id)) continue
     await toFailedStillHeld(db, row, { code: 'runtime-failed', detail: 'its container is gone' })

@@ -34,9 +34,12 @@ export const heartbeatRoutes = (house: House) => {
 
   /** What a host is to do about its containers; undefined when it was removed: then nothing it says moves a row. */
   const compare = async (id: string, runtimes: RuntimeFacts[]): Promise<Removals | undefined> => {
+    const arrivedAt = performance.now()
     const isWell = await beats.isWell(id, runtimes)
     if (isWell === undefined) return undefined
-    return isWell ? { remove: [], unknown: [] } : reconcile(db, house.log, id, runtimes)
+    return isWell
+      ? { remove: [], unknown: [] }
+      : reconcile(db, house.log, id, runtimes, () => performance.now() - arrivedAt)
   }
 
   /** @returns what the host is to do; undefined when it was removed */

@@ -7,6 +7,7 @@ export const candidate = (id: string, more: Partial<Candidate> = {}): Candidate 
   id,
   name: id,
   live: true,
+  lost: false,
   schedulable: true,
   memoryBytes: 10 * gib,
   cpuMillis: 10_000,

@@ -13,6 +13,7 @@ import {
 } from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
 import { freshDatabase } from '../../../test/kit/database.ts'
+import { eventually } from '../../../test/kit/eventually.ts'
 import { testLog } from '../../../test/kit/logs.ts'
 import { AgentUnreachable } from '../agents/client.ts'
 import { Problem } from '../problem.ts'
@@ -144,9 +145,50 @@ describe('the conductor', { concurrency: false }, () => {
     await database.db.execute(`update hosts set last_seen_at = now() - interval '25 s' where id = 'h1'`)
     await stop(await rowOf(row.id).then(now => now ?? assert.fail()), 5000).catch(() => {})
     await database.db.execute(`update runtimes set state = 'stopped', reserved = false, counted = false`)
-    await assert.rejects(ensure(wanted('alice'), 5000), codeOf('profile-unavailable'))
+    await assert.rejects(ensure(wanted('alice'), 300), codeOf('profile-unavailable'))
+    const askedAt = performance.now()
     assert.equal((await fresh()).row.hostId, 'h2')
+    assert(performance.now() - askedAt < 3000, 'who wants a fresh one does not wait for the old one')
     assert.equal((await findProfile(database.db, row))?.hostId, 'h2')
+  })
+
+  const inLine = () => eventually(async () => assert((await database.db.query.runtimes.findFirst())?.lineSince))
+
+  it('an owner whose host has been silent for less than a minute waits for it, as after an outage of the database', async () => {
+    const { ensure, stop } = another()
+    const { row } = await ensure(wanted('alice'), 5000)
+    await addHost(database.db, 'h2', 3)
+    await stop(row, 5000)
+    await database.db.execute(`update hosts set last_seen_at = now() - interval '25 s'`)
+    const waiting = ensure(wanted('alice'), 20_000)
+    await inLine()
+    await database.db.execute('update hosts set last_seen_at = now()')
+    assert.equal((await waiting).row.hostId, 'h1')
+  })
+
+  it('a new runtime waits for hosts that have been silent for less than a minute, and for no others', async () => {
+    const { ensure } = another()
+    await database.db.execute(`update hosts set last_seen_at = now() - interval '25 s'`)
+    const waiting = ensure(wanted('alice'), 20_000)
+    await inLine()
+    await database.db.execute('update hosts set last_seen_at = now()')
+    assert.equal((await waiting).row.state, 'running')
+    await database.db.execute(`update hosts set last_seen_at = now() - interval '61 s'`)
+    const askedAt = performance.now()
+    await assert.rejects(ensure(wanted('bob'), 20_000), codeOf('no-capacity'))
+    assert(performance.now() - askedAt < 10_000)
+  })
+
+  it('a start that its host refuses waits for room elsewhere, as long as it was to', async () => {
+    const { ensure } = another()
+    host.script.start = async () => {
+      throw refusal('no-room')
+    }
+    const waiting = ensure(wanted('alice'), 20_000)
+    await inLine()
+    host.script.start = async () => {}
+    await addHost(database.db, 'h2', 3)
+    assert.deepEqual(await waiting.then(({ row }) => [row.state, row.hostId]), ['running', 'h2'])
   })
 
   it('a runtime that runs but is dead is started again, not handed out', async () => {

@@ -79,7 +79,12 @@ const endOfLineMs = 2500
 
 const isOnItsWay = (row: RuntimeRow) => row.state === 'pending' || row.state === 'starting'
 
+const isToBePlaced = ({ state }: RuntimeRow) => ['pending', 'stopped', 'failed', 'lost'].includes(state)
+
 const isProblemCode = (code: string): code is ProblemCode => code in problems
+
+/** Failures that pass by themselves. */
+const comeAgain = ['no-capacity', 'profile-unavailable', 'host-unreachable']
 
 /** What a failed start is to the one who waited for it. */
 const failureOf = (row: RuntimeRow): Problem => {
@@ -87,7 +92,7 @@ const failureOf = (row: RuntimeRow): Problem => {
   return new Problem(isProblemCode(code) ? code : 'runtime-failed', {
     detail,
     members: { runtimeId: row.id, ...rest },
-    ...(code === 'no-capacity' || code === 'host-unreachable' ? { retryAfterSeconds: 5 } : {}),
+    ...(comeAgain.includes(code) ? { retryAfterSeconds: 5 } : {}),
   })
 }
 
@@ -274,12 +279,14 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
       if (left) await dueRemovals(tx, left)
     })
 
-  const ensureOnce: Conductor['ensure'] = async (wanted, ms) => {
+  const ensureOnce: Conductor['ensure'] = async (wanted, ms, { freshProfile = false } = {}) => {
     const deadline = performance.now() + ms
     const msLeft = () => Math.max(0, deadline - performance.now())
     for (let round = 0; round < maxRounds; round++) {
       const claimed = await claim(wanted, msLeft())
       if (!claimed) continue
+      // Who wants another one does not wait for the host that has this one.
+      if (freshProfile && isToBePlaced(claimed.row)) await startAfresh(wanted)
       if (claimed.created) {
         driver.take(claimed.row)
         return { row: await outcome(claimed.row, ms), created: true, allowance: claimed.allowance }
@@ -293,13 +300,13 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
   return {
     ensure: async (wanted, ms, options) => {
       try {
-        return await ensureOnce(wanted, ms)
+        return await ensureOnce(wanted, ms, options)
       } catch (error) {
         // Given up only for a request that was otherwise let through, and only where it is in the way.
         const isAway = error instanceof Problem && error.code === 'profile-unavailable'
         if (!options?.freshProfile || !isAway) throw error
         await startAfresh(wanted)
-        return ensureOnce(wanted, ms)
+        return ensureOnce(wanted, ms, options)
       }
     },
 

@@ -22,7 +22,7 @@ export type Placement = {
    * @param excluded hosts that have refused it already, with what they said
    * @returns the row in `starting`; `'over-quota'` when its tenant has no room; undefined when somebody else moved the
    *   runtime meanwhile
-   * @throws NoRoom, Problem `profile-unavailable`
+   * @throws NoRoom, which is `profile-unavailable` where the host that it has to go to is away
    */
   place(
     row: RuntimeRow,
@@ -42,15 +42,20 @@ export type Explanation = { host: HostView; score: number; reason: Reason | unde
 export class NoRoom extends Problem {
   readonly mayWait: boolean
   readonly #reasons: Refusal[]
-  constructor(reasons: Refusal[], more = '') {
+  readonly #isAway: boolean
+  /** @param isAway whether it is the one host that has the profile, and does not answer */
+  constructor(reasons: Refusal[], more = '', isAway = false) {
+    const detail = describe(reasons) + more
     const hosts = reasons.slice(0, maxTold).map(({ host, reason }) => ({ host, reason: reason.why }))
-    super('no-capacity', { detail: describe(reasons) + more, retryAfterSeconds: 5, members: { hosts } })
+    if (isAway) super('profile-unavailable', { detail, retryAfterSeconds: 10 })
+    else super('no-capacity', { detail, retryAfterSeconds: 5, members: { hosts } })
     this.mayWait = reasons.some(({ reason }) => !reason.never)
     this.#reasons = reasons
+    this.#isAway = isAway
   }
 
   /** The same, with what has come of waiting. */
-  readonly andThen = (more: string): NoRoom => new NoRoom(this.#reasons, more)
+  readonly andThen = (more: string): NoRoom => new NoRoom(this.#reasons, more, this.#isAway)
 }
 
 type Refusal = { host: string; reason: Reason }
@@ -121,9 +126,7 @@ export const createPlacement = ({
 
   const placeAt: Place = async (home, row, demand, leaseMs, excluded) => {
     const refuse = (reason: Reason) => {
-      if (!home.live)
-        throw new Problem('profile-unavailable', { detail: `${home.name}: ${reason.why}`, retryAfterSeconds: 10 })
-      throw new NoRoom([{ host: home.name, reason }])
+      throw new NoRoom([{ host: home.name, reason }], '', !home.live)
     }
     const refusal = excluded.get(home.id)
     if (refusal !== undefined) return refuse({ why: refusal, never: false })

@@ -38,7 +38,9 @@ describe('a host', () => {
   it('with room takes it', () => assert.equal(whyNot(hostOf(), need), undefined))
 
   const cases: [string, Partial<HostView>, Partial<Demand>, RegExp, boolean][] = [
-    ['that is silent', { live: false }, {}, /silent/, true],
+    ['that is silent', { live: false }, {}, /silent/, false],
+    ['that is silent, and would be too small', { live: false }, { memoryBytes: 17 * gib }, /memory in all/, true],
+    ['that has been silent until it was lost', { live: false, lost: true }, {}, /silent/, true],
     ['that never reported', { live: false, lastSeenAt: null }, {}, /not reported/, false],
     ['that is cordoned', { schedulable: false }, {}, /cordoned/, true],
     ['without a label that is asked for', {}, { require: { gpu: 'a100' } }, /do not have gpu=a100/, true],

@@ -18,6 +18,7 @@ export type Candidate = Pick<
   | 'id'
   | 'name'
   | 'live'
+  | 'lost'
   | 'schedulable'
   | 'memoryBytes'
   | 'cpuMillis'
@@ -47,9 +48,10 @@ const toMib = (bytes: number) => Math.floor(bytes / 1024 ** 2)
 export const whyNot = (host: Candidate, need: Demand): Reason | undefined => {
   const never = (why: string): Reason => ({ why, never: true })
   const full = (why: string): Reason => ({ why, never: false })
-  if (!host.live && host.lastSeenAt) return never('it has been silent for 20 s or more')
+  const silent = 'it has been silent for 20 s or more'
+  if (host.lost) return never(silent)
   // It has only just joined: who may wait does.
-  if (!host.live) return full('it has not reported yet')
+  if (!host.live && !host.lastSeenAt) return full('it has not reported yet')
   if (!host.schedulable) return never('it is cordoned')
   for (const [name, value] of Object.entries(need.require))
     if (!Object.hasOwn(host.labels, name) || host.labels[name] !== value)
@@ -60,6 +62,8 @@ export const whyNot = (host: Candidate, need: Demand): Reason | undefined => {
     return never(`it has ${host.cpuMillis / 1000} CPUs in all, ${need.cpuMillis / 1000} are needed`)
   if (host.gpus < need.gpus) return never(`it has ${host.gpus} GPUs in all, ${need.gpus} are needed`)
   if (host.slots < 1) return never('it has no slots')
+  // It may be back in a moment: after an outage of ours all are silent, until each has reported.
+  if (!host.live) return full(silent)
   if (host.diskFreeBytes !== null && host.diskFreeBytes < leastDiskBytes)
     return full(`its disk is full: ${toMib(host.diskFreeBytes)} MiB are free`)
   if (host.reservedSlots + 1 > host.slots) return full(`all ${host.slots} slots are taken`)

@@ -1,6 +1,15 @@
-import { accessChannel, type Database, findTenant, listRevoked, listSuspended, type TenantRow } from '@porthole/db'
+import {
+  accessChannel,
+  type Database,
+  findTenant,
+  listIssuerIds,
+  listRevoked,
+  listSuspended,
+  type TenantRow,
+} from '@porthole/db'
 import type { Logger } from 'pino'
 import { within } from '../within.ts'
+import { oneAndNext } from './access-looks.ts'
 
 /**
  * Who has been shut out. Kept in memory, so that asking costs nothing; a NOTIFY refreshes it at once, and a look a second
@@ -9,6 +18,8 @@ import { within } from '../within.ts'
 export type Access = {
   isRevoked(tokenId: string | undefined): boolean
   isSuspended(tenant: string): boolean
+  /** Whether a tenant trusts an issuer of its own, by id; undefined is the built-in one. */
+  isTrusted(issuerId: string | undefined): boolean
   /** The tenant as it was at most a second ago. */
   tenant(slug: string): Promise<TenantRow | undefined>
   /** Calls `listener` when somebody was shut out, or a gateway says that something has changed. */
@@ -33,12 +44,20 @@ export const watchAccess = async (
   /** Token id → when it would have expired anyway. */
   const revoked = new Map<string, number>()
   let suspended: ReadonlySet<string> = new Set()
+  let trusted: ReadonlySet<string> = new Set()
   const tenants = new Map<string, { row: TenantRow | undefined; at: number; readAt: number }>()
   const listeners = new Set<() => void>()
 
   let isHinted = false
   const refresh = async (sinceSeconds?: number) => {
-    const [tokens, slugs] = await Promise.all([listRevoked(db, sinceSeconds), listSuspended(db)])
+    // One that comes from here on may be of what is not read by this look.
+    const wasHinted = isHinted
+    isHinted = false
+    const [tokens, slugs, issuers] = await Promise.all([
+      listRevoked(db, sinceSeconds),
+      listSuspended(db),
+      listIssuerIds(db),
+    ])
     let isNew = false
     for (const { id, expiresAt } of tokens) {
       isNew ||= !revoked.has(id)
@@ -46,25 +65,26 @@ export const watchAccess = async (
     }
     isNew ||= slugs.some(slug => !suspended.has(slug))
     suspended = new Set(slugs)
+    const before = trusted
+    trusted = new Set(issuers)
+    isNew ||= [...before].some(id => !trusted.has(id))
     for (const [id, expiresAt] of revoked) if (expiresAt < now()) revoked.delete(id)
-    if (isNew || isHinted) for (const listener of listeners) listener()
-    isHinted = false
+    if (isNew || wasHinted) for (const listener of listeners) listener()
   }
 
-  let turn: Promise<void> = Promise.resolve()
   let isHealthy = true
-  /** One look at a time; a fault is told once, and the next look makes up for it in full. */
-  const look = () => {
-    turn = turn.then(async () => {
-      try {
-        await refresh(isHealthy ? overlapSeconds : undefined)
-        isHealthy = true
-      } catch (error) {
-        if (isHealthy) log.error({ err: error }, 'revocations could not be read')
-        isHealthy = false
-      }
-    })
-  }
+  /** One look at a time, and one more for all who ask meanwhile; a fault is told once, and the next look makes up for it in full. */
+  const looks = oneAndNext(async () => {
+    const hadMissed = !isHealthy
+    isHealthy = true
+    try {
+      await refresh(hadMissed ? undefined : overlapSeconds)
+    } catch (error) {
+      if (!hadMissed) log.error({ err: error }, 'revocations could not be read')
+      isHealthy = false
+      isHinted = true
+    }
+  })
 
   /** Looks under way: a crowd of one tenant's callers asks once. */
   const asking = new Map<string, Promise<TenantRow | undefined>>()
@@ -84,18 +104,19 @@ export const watchAccess = async (
     tenants.clear()
     // What is under way may have been read before the change.
     asking.clear()
-    look()
+    looks.ask()
   }
   const { unlisten } = await listen(accessChannel, hint, () => {
     // Hints may have been lost while the connection was.
     isHealthy = false
     hint()
   })
-  const timer = setInterval(look, pollMs)
+  const timer = setInterval(looks.ask, pollMs)
 
   return {
     isRevoked: tokenId => tokenId !== undefined && revoked.has(tokenId),
     isSuspended: tenant => suspended.has(tenant),
+    isTrusted: issuerId => issuerId === undefined || trusted.has(issuerId),
     tenant: async slug => {
       const known = tenants.get(slug)
       if (known && now() - known.at < tenantMs) return known.row
@@ -116,7 +137,7 @@ export const watchAccess = async (
     onChange: listener => void listeners.add(listener),
     close: async () => {
       clearInterval(timer)
-      await turn
+      await looks.close()
       await unlisten()
     },
   }
