@@ -40,6 +40,7 @@ describe('one-time credentials', () => {
       access: 'control',
       subject: 's',
       tokenId: null,
+      issuerId: null,
       goodUntil: new Date(Date.now() + 60_000),
     }
   })

@@ -109,6 +109,10 @@ export const listIssuers = (db: Tx, tenant?: string): Promise<IssuerRow[]> =>
     .where(tenant === undefined ? undefined : eq(issuers.tenant, tenant))
     .orderBy(issuers.id)
 
+/** The ids of all that are trusted. */
+export const listIssuerIds = async (db: Tx): Promise<string[]> =>
+  (await db.select({ id: issuers.id }).from(issuers)).map(({ id }) => id)
+
 /** @returns whether there was one. */
 export const removeIssuer = (db: Db, tenant: string, id: string): Promise<boolean> =>
   db.transaction(async tx => {

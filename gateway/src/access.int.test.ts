@@ -249,20 +249,23 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
       })
       keys.listen(0, '127.0.0.1')
       await once(keys, 'listening')
-      const added = await call(0, 'POST', '/v1/tenants/acme/issuers', admin, {
-        issuer: name,
-        jwksUrl: `http://127.0.0.1:${(keys.address() as AddressInfo).port}/jwks`,
-        audience: 'porthole.acme',
-        algorithms: ['ES256'],
-        claims: { owner: 'email', scopes: ['runtimes:read', 'runtimes:write'] },
-      })
-      assert.equal(added.status, 201, JSON.stringify(added.body))
+      await trust()
     })
     after(() => {
       keys.closeAllConnections()
       keys.close()
     })
 
+    const trust = async () => {
+      const added = await call(0, 'POST', '/v1/tenants/acme/issuers', admin, {
+        issuer: name,
+        jwksUrl: `http://127.0.0.1:${(keys.address() as AddressInfo).port}/jwks`,
+        audience: 'porthole.acme',
+        algorithms: ['ES256'],
+        claims: { owner: 'email', scopes: ['runtimes:read', 'runtimes:write', 'runtimes:connect'] },
+      })
+      assert.equal(added.status, 201, JSON.stringify(added.body))
+    }
     const sign = (claims: Record<string, unknown>, more: { issuer?: string; audience?: string; alg?: string } = {}) =>
       new SignJWT({ email: 'carol', ...claims })
         .setProtectedHeader({ alg: more.alg ?? 'ES256', kid: 'a' })
@@ -317,8 +320,42 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
       const { body } = await call(0, 'GET', '/v1/tenants/acme/issuers', admin)
       const token = await sign({ jti: 'last' })
       await eventually(async () => assert.equal((await call(1, 'GET', '/v1/runtimes', token)).status, 200), 40_000)
+      const dora = await running('acme', 'dora')
+      const theirs = await sign({ jti: 'dora', email: 'dora' })
+      const ours = await mint({ scopes: ['runtimes:connect'], tenant: 'acme' })
+      const view = (n: number, headers: Record<string, string>, query = '') =>
+        fetch(`${gateways[n]?.url}/view/${dora.ownerHash}/vnc.html${query}`, { headers, redirect: 'manual' })
+      const cookieFor = async (bearer: string) => {
+        const url = `${gateways[0]?.url}/view/${dora.ownerHash}/session`
+        const answer = await fetch(url, { method: 'POST', headers: { authorization: `Bearer ${bearer}` } })
+        assert.equal(answer.status, 204)
+        return answer.headers.getSetCookie()[0]?.split(';', 1)[0] ?? ''
+      }
+      const ticketOf = async () => {
+        const { body } = await call(0, 'POST', `/v1/runtimes/${dora.id}/tickets`, theirs, { access: 'view' })
+        return `?ticket=${new URL(body.url).searchParams.get('ticket')}`
+      }
+      const spent = await view(1, {}, await ticketOf())
+      assert.equal(spent.status, 302)
+      const cookies = [await cookieFor(theirs), spent.headers.getSetCookie()[0]?.split(';', 1)[0] ?? '']
+      const unspent = await ticketOf()
+      const [stays, kept] = [await openSocket(1, ours.token, dora.ownerHash), await cookieFor(ours.token)]
+      const sockets = await Promise.all([0, 1].map(n => openSocket(n, theirs, dora.ownerHash)))
+      for (const cookie of cookies) assert.equal((await view(1, { cookie })).status, 200)
       assert.equal((await call(0, 'DELETE', `/v1/tenants/acme/issuers/${body.items[0].id}`, admin)).status, 204)
       await eventually(async () => assert.equal((await call(1, 'GET', '/v1/runtimes', token)).status, 401), known)
+      for (const socket of sockets) assert((await socket.closed()) < known)
+      for (const n of [0, 1])
+        for (const cookie of cookies)
+          await eventually(async () => assert.equal((await view(n, { cookie })).status, 401), known)
+      assert.equal((await view(1, {}, unspent)).status, 401)
+      // Trusted anew, its tokens are good again; what was opened before is not.
+      await trust()
+      await eventually(async () => assert.equal((await call(1, 'GET', '/v1/runtimes', token)).status, 200), 6000)
+      for (const cookie of cookies) assert.equal((await view(1, { cookie })).status, 401)
+      assert.equal((await view(1, { cookie: kept })).status, 200)
+      assert(stays.isOpen())
+      stays.end()
     })
   })
 

@@ -9,10 +9,12 @@ import { freshDatabase } from '../../test/kit/database.ts'
 import { evidence } from '../../test/kit/evidence.ts'
 import { testLog } from '../../test/kit/logs.ts'
 import { parseConfig } from './config.ts'
+import { viewTicketKey } from './edge/tickets.ts'
 import { ownerHashOf } from './identity/owner.ts'
 import { type Gateway, serve } from './server.ts'
 import { callerAudience, mintToken, type Scope, scopes } from './tokens/caller.ts'
 import { createIssuer, type Issuer } from './tokens/issuer.ts'
+import { randomToken } from './tokens/random.ts'
 import { createSeal } from './tokens/seal.ts'
 
 const secret = evidence.remember('PORTHOLE_SECRET', 'a secret of the tests, long enough')
@@ -602,9 +604,10 @@ describe('the public API', { concurrency: false }, () => {
 
   it('a ticket is of use with the very runtime only', async () => {
     const { id: runtimeId, tenant } = alice
+    const token = randomToken('tk')
     await addTicket(
       database.db,
-      'tk_x',
+      viewTicketKey(token),
       {
         tenant,
         runtimeId,
@@ -612,12 +615,13 @@ describe('the public API', { concurrency: false }, () => {
         access: 'view',
         subject: '',
         tokenId: null,
+        issuerId: null,
         goodUntil: new Date(Date.now() + 60_000),
       },
       60,
     )
     const other = await ownersRow('carol')
-    assert.equal((await send(`/view/${other.ownerHash}/vnc.html?ticket=tk_x`)).status, 401)
-    assert.equal((await send(`/view/${alice.ownerHash}/vnc.html?ticket=tk_x`)).status, 302)
+    assert.equal((await send(`/view/${other.ownerHash}/vnc.html?ticket=${token}`)).status, 401)
+    assert.equal((await send(`/view/${alice.ownerHash}/vnc.html?ticket=${token}`)).status, 302)
   })
 })

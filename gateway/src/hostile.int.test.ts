@@ -374,7 +374,8 @@ describe('requests made to hurt', { concurrency: false }, () => {
       const path = `/cdp/${world.alice.ownerHash}/json/list`
       const { text } = await talk(world.port, head(`GET ${path} HTTP/1.1`, [auth, 'Connection: close']))
       world.upstream.answer.body = 'ok'
-      assert.deepEqual(statusesIn(text), [200], text)
+      assert.deepEqual(statusesIn(text), [502], text)
+      assert.match(text, /more than 32 levels/)
     })
   })
 

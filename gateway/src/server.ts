@@ -16,7 +16,7 @@ import { createHopTokens } from './edge/hop-tokens.ts'
 import { createOpenSockets } from './edge/open-sockets.ts'
 import { boundPipelines } from './edge/pipelines.ts'
 import { isRelayed } from './edge/port-access.ts'
-import { createPortHosts } from './edge/port-hosts.ts'
+import { createPortHosts, tellsWhoAsks } from './edge/port-hosts.ts'
 import { createRouteTable } from './edge/route-table.ts'
 import { createViewPasses } from './edge/tickets.ts'
 import { createUpgradeHandler } from './edge/upgrades.ts'
@@ -92,6 +92,12 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
   const base = config.publicUrl ?? url
 
+  if (config.portDomain !== undefined && !tellsWhoAsks(base, config.portDomain))
+    log.warn(
+      { base, portDomain: config.portDomain },
+      'ports on http: other pages can GET from them with a visitor’s cookie. Set PUBLIC_URL to an https address',
+    )
+
   const connections = createAgentConnections()
   const agents = createAgents(issuer, connections)
   const changes = await listenForChanges(database)
@@ -102,7 +108,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   const hops = createHopTokens(issuer, now)
   const audit = createAudit(db, log)
   const sockets = createOpenSockets({
-    statesOf: ids => listRuntimeStates(db, ids),
+    statesOf: ids => listRuntimeStates(lookout.db, ids),
     isWelcome: doorman.isWelcome,
     limits: config.limits,
     ...{ log, now },

@@ -214,7 +214,11 @@ describe('named ports of a runtime', { concurrency: false }, () => {
       const { pathname, search } = new URL(await link('app'))
       assert.equal((await ask(pathname + search, { host: hostOf('api') })).status, 401)
       const ticket = new URLSearchParams(search).get('ticket')
-      assert.equal((await ask(`/view/${site.ownerHash}/vnc.html?ticket=${ticket}`)).status, 401)
+      // Decoded, some of these are what the ticket and the name of its port may once have been kept under.
+      for (const more of ['', '%20app', '+app', '%1Fapp', '%00', '%20', '&ticket=app'])
+        assert.equal((await ask(`/view/${site.ownerHash}/vnc.html?ticket=${ticket}${more}`)).status, 401, more)
+      for (const less of [`app%20${ticket}`, `app+${ticket}`, `port%20app%20${ticket}`])
+        assert.equal((await ask(`/view/${site.ownerHash}/vnc.html?ticket=${less}`)).status, 401, less)
       assert.equal((await ask(pathname + search, { host: hostOf('app') })).status, 302)
     })
 

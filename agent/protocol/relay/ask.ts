@@ -65,12 +65,30 @@ function limit(request: http.ClientRequest, ms: number): void {
   request.once('response', clear).once('upgrade', clear).once('close', clear)
 }
 
-/** Passes an upstream's answer on, with its trailers, no faster than the client reads. */
-export function passAnswer(upstream: http.IncomingMessage, res: http.ServerResponse, answer: Answer): void {
+/**
+ * Passes an upstream's answer on, with its trailers, no faster than the client reads.
+ * @param idleMs silence of the upstream within the body that ends it, unless it is the client who holds it up; 0: none
+ */
+export function passAnswer(
+  upstream: http.IncomingMessage,
+  res: http.ServerResponse,
+  answer: Answer,
+  idleMs: number,
+): void {
   answer.start(upstream.statusCode ?? 502, upstream.statusMessage, upstream.rawHeaders)
-  const onDrain = () => upstream.resume()
+  const giveUp = () => {
+    if (upstream.isPaused()) return silence?.refresh()
+    answer.fail('idle-timeout')
+    upstream.destroy()
+  }
+  const silence = idleMs > 0 ? setTimeout(giveUp, idleMs) : undefined
+  const onDrain = () => {
+    silence?.refresh()
+    upstream.resume()
+  }
   res.on('drain', onDrain)
   upstream.on('data', (chunk: Buffer) => {
+    silence?.refresh()
     if (!answer.write(chunk)) upstream.pause()
   })
   upstream.on('end', () => {
@@ -78,6 +96,7 @@ export function passAnswer(upstream: http.IncomingMessage, res: http.ServerRespo
   })
   upstream.on('error', () => answer.fail('upstream-failed'))
   upstream.on('close', () => {
+    clearTimeout(silence)
     res.off('drain', onDrain)
     if (!upstream.complete) answer.fail('upstream-failed')
   })

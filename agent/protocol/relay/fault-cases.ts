@@ -3,7 +3,7 @@ import { getEventListeners, once } from 'node:events'
 import http from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { type Chain, dial, get, RawUpstream, startChain, upgrade, within } from './relay-kit.ts'
+import { type Chain, dial, fillUntilStalled, get, RawUpstream, startChain, upgrade, within } from './relay-kit.ts'
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
@@ -147,6 +147,42 @@ export function faultCases(hops: number): void {
     await client.until('half')
     await client.untilOver()
     assert.equal((await chain.result(hops - 1)).code, 'idle-timeout')
+  })
+
+  for (const [what, question, answer] of [
+    [
+      'to a chunked upload',
+      `${get('/', 'Transfer-Encoding: chunked').replace('GET', 'POST')}0\r\n\r\n`,
+      'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf',
+    ],
+    ['to an upgrade that it refuses', upgrade(), 'HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nhalf'],
+  ] as const)
+    test(`an upstream that goes silent in the middle of its answer ${what} is cut off`, async t => {
+      const upstream = await RawUpstream.start(t)
+      const chain = await startChain(t, hops, { origin: upstream.origin, target: { idleTimeoutMs: 100 } })
+      const client = (await chain.connect()).send(question)
+      const there = await upstream.request()
+      there.send(answer)
+      await client.until('half')
+      await client.untilOver()
+      await there.untilOver()
+      assert.equal((await chain.result(hops - 1)).code, 'idle-timeout')
+    })
+
+  test('an answer to a chunked upload that its client holds up is not cut off', async t => {
+    const upstream = await RawUpstream.start(t)
+    const chain = await startChain(t, hops, { origin: upstream.origin, target: { idleTimeoutMs: 100 } })
+    const client = await chain.connect()
+    client.send(`${get('/', 'Transfer-Encoding: chunked').replace('GET', 'POST')}0\r\n\r\n`)
+    const there = await upstream.request()
+    there.send('HTTP/1.1 200 OK\r\n\r\n')
+    await client.until('\r\n\r\n')
+    client.socket.pause()
+    // Returns when nothing has moved for more than twice the silence that is allowed.
+    await fillUntilStalled(there.socket, Buffer.alloc(2 ** 20), 512 * 2 ** 20)
+    client.socket.resume()
+    there.socket.end('the end')
+    await client.until('the end')
   })
 
   test('a client that goes silent in the middle of an upload is a 504', async t => {

@@ -104,7 +104,7 @@ export class StreamedExchange implements Exchange {
     request.on('response', upstream => {
       // Whether a client without leave sends the body all the same is not known, so nothing can follow on the connection.
       if (this.#waiting) this.#res.shouldKeepAlive = false
-      passAnswer(upstream, this.#res, this.#answer)
+      passAnswer(upstream, this.#res, this.#answer, this.#target.idleTimeoutMs ?? defaultIdleTimeoutMs)
       upstream.on('close', () => this.#forgetBody())
     })
     this.#body.on('error', error => request.destroy(error))

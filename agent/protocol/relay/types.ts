@@ -39,6 +39,8 @@ export interface RelayTarget {
    * discarded. `rawHeaders` is flat, `[name, value, …]`.
    */
   instead?: (status: number, rawHeaders: readonly string[]) => (RelayProblem & { status: number }) | undefined
+  /** Called when an upgrade's two sockets are joined: the upstream has said 101, and the client is told. */
+  onJoined?: () => void
   /** Set last on the upstream's answer: each replaces whatever the upstream sent under that name. Not on problems. */
   answerHeaders?: Readonly<Record<string, string>>
   /** From connected to the answer's head; then 504. Default 300 000 for HTTP, 15 000 for an upgrade. 0: none. */

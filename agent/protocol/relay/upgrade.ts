@@ -6,6 +6,7 @@ import { ask, passAnswer } from './ask.ts'
 import { type Connect, probeAfterMs } from './connect.ts'
 import { codeOf, type RelayErrorCode, RelayFault } from './errors.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
+import { defaultIdleTimeoutMs } from './http.ts'
 import { type Buffers, Reader } from './reader.ts'
 import { responseOn } from './refuse.ts'
 import { hasBody } from './request-body.ts'
@@ -121,6 +122,7 @@ export class UpgradeExchange {
     if (this.#head.length > 0) upstream.write(this.#head)
     const { idleTimeoutMs: idleMs = 0, halfOpenTimeoutMs: halfOpenMs = defaultHalfOpenTimeoutMs } = this.#target
     this.#splice = splice(client, { socket: upstream, reader: this.#reader }, { idleMs, halfOpenMs }, this.#silence)
+    this.#target.onJoined?.()
     this.#splice.ended.then(code => {
       const bytesIn = client.bytesRead - base.in
       const bytesOut = client.bytesWritten - base.out
@@ -131,7 +133,7 @@ export class UpgradeExchange {
   /** The upstream's no, whole, and then the end. */
   #refuse(answer: http.IncomingMessage): void {
     const { out, res } = this.#answering()
-    if (out.code === undefined) passAnswer(answer, res, out)
+    if (out.code === undefined) passAnswer(answer, res, out, this.#target.idleTimeoutMs ?? defaultIdleTimeoutMs)
   }
 
   #answering(): { out: Answer; res: http.ServerResponse } {

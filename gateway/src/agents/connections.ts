@@ -5,13 +5,15 @@ import { Agent, type Dispatcher } from 'undici'
 export type AgentPeer = { url: string; certificate: string | null }
 
 /**
- * Kept-alive connections for commands. Those to an agent with a certificate go to its holder alone: anyone else is sent
+ * Kept-alive connections for commands and short questions. Those to an agent with a certificate go to its holder alone: anyone else is sent
  * nothing, and the request fails with RelayFault `upstream-unverified`.
  */
 export type AgentConnections = {
   /** For starts: they hold a connection until the runtime is ready, and hold up nothing else. */
   starts(peer: AgentPeer): Dispatcher
   others(peer: AgentPeer): Dispatcher
+  /** For what containers answer, in their own time: as many as the edge lets in, and none that a command waits for. */
+  containers(peer: AgentPeer): Dispatcher
   /** Ends all of them at once. */
   close(): Promise<void>
 }
@@ -28,6 +30,7 @@ export const createAgentConnections = (): AgentConnections => {
   return {
     starts: peer => to(peer).starts,
     others: peer => to(peer).others,
+    containers: peer => to(peer).containers,
     close: async () => {
       await Promise.all([open.destroy(), pinned.destroy()])
     },
@@ -39,11 +42,12 @@ type Pair = ReturnType<typeof pairOf>
 const pairOf = (options: Pick<Agent.Options, 'connect' | 'connectTimeout'>) => {
   const starts = new Agent({ ...options, connections: startsAtOnce, pipelining: 1 })
   const others = new Agent({ ...options, connections: othersAtOnce, pipelining: 1 })
+  const containers = new Agent({ ...options, pipelining: 1 })
+  const all = [starts, others, containers]
   return {
-    starts,
-    others,
-    close: () => Promise.all([starts.close(), others.close()]),
-    destroy: () => Promise.all([starts.destroy(), others.destroy()]),
+    ...{ starts, others, containers },
+    close: () => Promise.all(all.map(agent => agent.close())),
+    destroy: () => Promise.all(all.map(agent => agent.destroy())),
   }
 }
 

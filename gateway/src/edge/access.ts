@@ -9,7 +9,7 @@ import { type Caller, demand } from '../tokens/caller.ts'
 import { viewCookie } from './tickets.ts'
 
 /** Somebody who may use an owner's runtime: watch it, or also drive it. */
-export type Visit = Pick<Caller, 'tenant' | 'subject' | 'tokenId' | 'expiresAt'> & {
+export type Visit = Pick<Caller, 'tenant' | 'subject' | 'tokenId' | 'issuerId' | 'expiresAt'> & {
   access: Access
   runtime: RuntimeRow
 }
@@ -59,8 +59,8 @@ export const authorize = async (house: House, door: Door, ownerHash: OwnerHash, 
   }
   const caller = await admitTo(house, ownerHash, headers.authorization)
   const runtime = await findTheirs(house, caller.tenant, ownerHash, caller)
-  const { tenant, subject, tokenId, expiresAt } = caller
-  return { tenant, subject, tokenId, expiresAt, access: 'control', runtime }
+  const { tenant, subject, tokenId, issuerId, expiresAt } = caller
+  return { tenant, subject, tokenId, issuerId, expiresAt, access: 'control', runtime }
 }
 
 /**

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http from 'node:http'
-import net from 'node:net'
-import { after, before, describe, it, type TestContext } from 'node:test'
-import { claimOwner, connect, type Database, putTenant, type RuntimeRow, startOn, toRunning } from '@porthole/db'
+import net, { type Socket } from 'node:net'
+import { after, afterEach, before, beforeEach, describe, it, type TestContext } from 'node:test'
+import {
+  claimOwner,
+  connect,
+  type Database,
+  putTenant,
+  type RuntimeRow,
+  startOn,
+  toRunning,
+  toStopping,
+} from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
 import { hopHeader } from '@porthole/protocol'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
@@ -136,12 +145,70 @@ describe('the edge of the gateway', { concurrency: false }, () => {
     }
   })
 
+  describe('discovery that hangs', () => {
+    const answered = () => upstream.script.request
+    let before: ReturnType<typeof answered>
+    beforeEach(() => {
+      before = answered()
+    })
+    afterEach(() => {
+      upstream.script.request = before
+    })
+
+    const headers = () => ({ authorization: `Bearer ${token}` })
+    /** A question that has come to the host and gets no answer; `ended`: the host has seen its end. */
+    const hang = async (ownerHash: string) => {
+      const [asked, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      upstream.script.request = res => {
+        res.on('close', ended.resolve)
+        asked.resolve()
+      }
+      const leave = new AbortController()
+      const answer = fetch(`${gateway.url}/cdp/${ownerHash}/json/list`, { headers: headers(), signal: leave.signal })
+      await Promise.race([asked.promise, answer.then(({ status }) => assert.fail(`answered ${status}`))])
+      return { leave, answer, ended: ended.promise }
+    }
+    const openTo = async ({ id }: RuntimeRow) => {
+      const answer = await fetch(`${gateway.url}/v1/runtimes/${id}/connections`, { headers: headers() })
+      const { items } = (await answer.json()) as { items: { door: string; kind: string }[] }
+      return items.map(({ door, kind }) => `${door} ${kind}`)
+    }
+
+    it('is among what is open to the runtime, and ends with its client', async () => {
+      const { leave, answer, ended } = await hang(alice.ownerHash)
+      assert.deepEqual(await openTo(alice), ['cdp request'])
+      const from = performance.now()
+      leave.abort()
+      await assert.rejects(answer)
+      await ended
+      // Long before its own deadline, which would end it too.
+      assert(performance.now() - from < 7000)
+      await eventually(async () => assert.deepEqual(await openTo(alice), []))
+    })
+
+    it('ends with its runtime', async () => {
+      const ownerHash = ownerHashOf('default', 'docker-per-principal', 'bob')
+      const claimed = await claimOwner(database.db, wanted('bob', { ownerHash }), 60_000)
+      const started = claimed && (await startOn(database.db, claimed.row, 'h1', 60_000))
+      assert(typeof started === 'object')
+      const bob = await toRunning(database.db, started)
+      assert(bob)
+      const { answer, ended } = await hang(ownerHash)
+      const from = performance.now()
+      assert(await toStopping(database.db, bob, 60_000, 'test'))
+      const { status } = await answer
+      assert.equal(status, 503)
+      await ended
+      assert(performance.now() - from < 7000)
+    })
+  })
+
   /** Sends an upgrade over a raw socket, with `after` in the same packet. @returns everything until the end. */
-  const upgrade = async (target: string, after = '') => {
+  const upgrade = async (target: string, after = '', bearer = token) => {
     const { port } = new URL(gateway.url)
     const socket = net.connect(Number(port), '127.0.0.1')
     socket.write(
-      `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer ${token}\r\n\r\n${after}`,
+      `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer ${bearer}\r\n\r\n${after}`,
     )
     const chunks: Buffer[] = []
     for await (const chunk of socket) chunks.push(chunk)
@@ -175,6 +242,44 @@ describe('the edge of the gateway', { concurrency: false }, () => {
     assert.equal(upstream.seen.length, before + 1)
   })
 
+  it('what is in the audit of a socket is what came of it, as soon as it is known', async () => {
+    /** Of the last upgrades, the last first. */
+    const told = async (count: number, subject: string) => {
+      const answer = await fetch(`${gateway.url}/v1/audit?subject=${subject}`, {
+        headers: { authorization: `Bearer ${token}` },
+      })
+      const { items } = (await answer.json()) as { items: { action: string; status: number; code: string | null }[] }
+      const found = items.filter(({ action }) => action === 'open cdp socket')
+      assert.equal(found.length, count)
+      return found.map(({ status, code }) => [status, code])
+    }
+    const issuer = await createIssuer(database.db, createSeal(secret), Date.now)
+    const subject = 'audited'
+    const caller = { tenant: 'default', subject, scopes: ['runtimes:connect'], jti: 'audited' }
+    const bearer = await mintToken(issuer, caller, 60)
+    const path = `/cdp/${alice.ownerHash}`
+
+    upstream.script.upgrade = socket => socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n')
+    await upgrade(path, '', bearer)
+    await eventually(async () => assert.deepEqual(await told(1, subject), [[403, null]]))
+
+    upstream.script.upgrade = socket => socket.destroy()
+    await upgrade(path, '', bearer)
+    const broken = [502, 'upstream-failed']
+    await eventually(async () => assert.deepEqual(await told(2, subject), [broken, [403, null]]))
+
+    const open = Promise.withResolvers<Socket>()
+    upstream.script.upgrade = socket => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+      open.resolve(socket)
+    }
+    const over = upgrade(path, '', bearer)
+    const socket = await open.promise
+    await eventually(async () => assert.deepEqual(await told(3, subject), [[101, null], broken, [403, null]]))
+    socket.destroy()
+    await over
+  })
+
   /** Signs, checks of signatures, and writes to Postgres, while `work` is under way in this process. */
   const costOf = async (t: TestContext, work: () => Promise<void>) => {
     const cost = { signed: 0, checked: 0, asked: 0 }
@@ -205,7 +310,7 @@ describe('the edge of the gateway', { concurrency: false }, () => {
 
   const cookie = async (of: Awaited<ReturnType<typeof createIssuer>>) => {
     const pass = { tenant: 'default', ownerHash: ownerHashOf('default', 'docker-per-principal', 'alice') }
-    return `porthole_view=${await signViewPass(of, { ...pass, access: 'control', subject: 's', tokenId: 'j' }, 60)}`
+    return `porthole_view=${await signViewPass(of, { ...pass, access: 'control', subject: 's', tokenId: 'j', issuerId: undefined }, 60)}`
   }
 
   for (const [what, path, credentials] of [

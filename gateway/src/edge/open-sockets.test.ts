@@ -9,15 +9,21 @@ const limits = { open: 6, openPerTenant: 4, openPerOwner: 2, socketAgeMs: 3600 *
 
 /** Sockets of runtimes that all run in generation 1, unless the test moves them. */
 const bench = (t: TestContext, more: Partial<typeof limits> = {}) => {
-  t.mock.timers.enable({ apis: ['setInterval'] })
+  t.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] })
   let at = 1_700_000_000_000
   let isAway = false
-  const moved = new Map<string, { state: 'running' | 'stopping'; generation: number }>()
+  /** What looks wait for before they answer with what they saw when they were issued. */
+  let hold: Promise<void> | undefined
+  let looks = 0
+  const moved = new Map<string, { state: 'running' | 'stopping' | 'paused'; generation: number }>()
   const unwelcome = new Set<string>()
   const sockets = createOpenSockets({
     statesOf: async ids => {
+      looks += 1
       if (isAway) throw new Error('the database is away')
-      return ids.map(id => ({ id, ...(moved.get(id) ?? { state: 'running', generation: 1 }) }))
+      const seen = ids.map(id => ({ id, ...(moved.get(id) ?? { state: 'running' as const, generation: 1 }) }))
+      await hold
+      return seen
     },
     isWelcome: ({ tokenId, expiresAt }) => !unwelcome.has(tokenId ?? '') && expiresAt * 1000 > at,
     limits: { ...limits, ...more },
@@ -28,7 +34,16 @@ const bench = (t: TestContext, more: Partial<typeof limits> = {}) => {
   const enter = (changes: Partial<OpenSocket> = {}, generation: number | null = 1) => {
     let isOpen = true
     const place = sockets.enter({
-      ...{ tenant: 'a', subject: 's', tokenId: 'j', access: 'control', runtimeId: 'rt_1', door: 'cdp', kind: 'socket' },
+      ...{
+        tenant: 'a',
+        subject: 's',
+        tokenId: 'j',
+        issuerId: undefined,
+        access: 'control',
+        runtimeId: 'rt_1',
+        door: 'cdp',
+        kind: 'socket',
+      },
       expiresAt: at / 1000 + 10 * 3600,
       close: () => {
         isOpen = false
@@ -48,7 +63,15 @@ const bench = (t: TestContext, more: Partial<typeof limits> = {}) => {
   const goAway = () => {
     isAway = true
   }
-  return { sockets, enter, pass, moved, unwelcome, goAway }
+  const holdLooks = () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    hold = promise
+    return () => {
+      hold = undefined
+      resolve()
+    }
+  }
+  return { sockets, enter, pass, moved, unwelcome, goAway, holdLooks, looks: () => looks }
 }
 
 const refused = (code: string, status: number, what: RegExp) => (error: unknown) => {
@@ -191,4 +214,55 @@ test('a database that does not answer ends nothing', async t => {
   goAway()
   await pass(1)
   assert.equal(socket.isOpen(), true)
+})
+
+test('a late look ends nothing that has been woken since, and what it has seen asleep', async t => {
+  const { enter, moved, pass, holdLooks } = bench(t)
+  moved.set('rt_1', { state: 'paused', generation: 1 })
+  const [wakes, sleeps] = [enter({}, null), enter()]
+  const release = holdLooks()
+  await pass(1)
+  moved.set('rt_1', { state: 'running', generation: 1 })
+  wakes.leadsTo(1)
+  release()
+  await pass(0)
+  assert.deepEqual([wakes.isOpen(), sleeps.isOpen()], [true, false])
+})
+
+test('a late look ends nothing that leads to a later generation by now', async t => {
+  const { enter, moved, pass, holdLooks } = bench(t)
+  const socket = enter()
+  moved.set('rt_1', { state: 'stopping', generation: 1 })
+  const release = holdLooks()
+  await pass(1)
+  moved.set('rt_1', { state: 'running', generation: 2 })
+  socket.leadsTo(2)
+  release()
+  await pass(0)
+  assert.equal(socket.isOpen(), true)
+})
+
+test('looks of a slow database do not pile up, and what was asked for meanwhile is looked at after', async t => {
+  const { sockets, enter, moved, pass, holdLooks, looks } = bench(t)
+  const socket = enter()
+  const release = holdLooks()
+  for (let n = 0; n < 3; n++) await pass(1)
+  moved.set('rt_1', { state: 'stopping', generation: 1 })
+  for (let n = 0; n < 5; n++) sockets.checkRuntime('rt_1')
+  assert.equal(looks(), 1)
+  release()
+  await pass(0)
+  assert.deepEqual([looks() <= 3, socket.isOpen()], [true, false])
+})
+
+test('a look that never ends is given up, and the next one made', async t => {
+  const { enter, moved, pass, holdLooks } = bench(t)
+  const socket = enter()
+  holdLooks()
+  await pass(1)
+  // The next look is not held.
+  holdLooks()()
+  moved.set('rt_1', { state: 'stopping', generation: 1 })
+  for (let n = 0; n < 6; n++) await pass(1)
+  assert.equal(socket.isOpen(), false)
 })

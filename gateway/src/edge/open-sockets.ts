@@ -1,11 +1,12 @@
 import type { RuntimeRow } from '@porthole/db'
 import type { Logger } from 'pino'
 import type { Limits } from '../config.ts'
+import { within } from '../within.ts'
 import type { Door, Visit } from './access.ts'
 import { createTally, demandRoom, type OpenLimits } from './open-limits.ts'
 
 /** Something that is open, and on what it depends. */
-export type OpenSocket = Pick<Visit, 'tenant' | 'subject' | 'tokenId' | 'expiresAt' | 'access'> & {
+export type OpenSocket = Pick<Visit, 'tenant' | 'subject' | 'tokenId' | 'issuerId' | 'expiresAt' | 'access'> & {
   runtimeId: string
   door: Door
   kind: 'socket' | 'request'
@@ -44,6 +45,8 @@ export type OpenSockets = {
 }
 
 const tickMs = 1000
+/** Milliseconds after which a look that has not ended is given up: a query on a connection that died may never end. */
+const stuckMs = 5000
 
 type Standing = OpenSocket & { generation: number | undefined; openedAt: number }
 
@@ -82,27 +85,48 @@ export const createOpenSockets = ({
     const { socketAgeMs } = limits
     if (socketAgeMs > 0) endThose('open for too long', ({ openedAt }) => now() - openedAt >= socketAgeMs)
   }
+  /**
+   * Judges what led to a generation when the look began. What was found its way meanwhile, having been woken say, leads
+   * to a runtime that the look may have seen asleep.
+   */
   const checkRuntimes = async (ids: string[]) => {
-    if (ids.length === 0) return
-    const states = new Map((await statesOf(ids)).map(row => [row.id, row]))
-    for (const id of ids) {
-      const now = states.get(id)
-      const left = [...(byRuntime.get(id) ?? [])].filter(
-        ({ generation }) =>
-          generation !== undefined &&
-          (now === undefined || generation !== now.generation || !keepsSockets.has(now.state)),
-      )
-      end(left, `runtime is ${now?.state ?? 'gone'}`)
+    const asked = ids.flatMap(id =>
+      [...(byRuntime.get(id) ?? [])].flatMap(socket =>
+        socket.generation === undefined ? [] : [{ socket, generation: socket.generation }],
+      ),
+    )
+    if (asked.length === 0) return
+    const found = await within(stuckMs, statesOf([...new Set(asked.map(({ socket }) => socket.runtimeId))]))
+    const states = new Map(found.map(row => [row.id, row]))
+    for (const { socket, generation } of asked) {
+      const now = states.get(socket.runtimeId)
+      if (now && generation === now.generation && keepsSockets.has(now.state)) continue
+      const isSame = byRuntime.get(socket.runtimeId)?.has(socket) && socket.generation === generation
+      if (isSame) end([socket], `runtime is ${now?.state ?? 'gone'}`)
     }
   }
-  const check = (ids: string[]) => {
-    // A database that does not answer closes nothing: views outlive its restart.
-    checkRuntimes(ids).catch(error => log.debug({ err: error }, 'open sockets could not be checked'))
+
+  /** Of which runtimes the next look is. There is one look at a time, so that a slow database has no more to do. */
+  const wanted = new Set<string>()
+  let isLooking = false
+  const look = async () => {
+    isLooking = true
+    while (wanted.size > 0) {
+      const ids = [...wanted]
+      wanted.clear()
+      // A database that does not answer closes nothing: views outlive its restart.
+      await checkRuntimes(ids).catch(error => log.debug({ err: error }, 'open sockets could not be checked'))
+    }
+    isLooking = false
+  }
+  const check = (ids: Iterable<string>) => {
+    for (const id of ids) wanted.add(id)
+    if (!isLooking) void look()
   }
   const timer = setInterval(() => {
     checkRights()
     checkAges()
-    check([...byRuntime.keys()])
+    check(byRuntime.keys())
   }, tickMs)
 
   return {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { OwnerHash } from '../identity/owner.ts'
 import { isOwnRequest } from './port-access.ts'
 import { createPortHosts } from './port-hosts.ts'
-import { cookieForHost, cookiesWithout } from './port-target.ts'
+import { answerOnOrigin, cookieForHost, cookiesWithout } from './port-target.ts'
 
 const ownerHash = '2bd806c97f0e00af' as OwnerHash
 const portHosts = createPortHosts('https://browsers.example.com', 'ports.example.com')
@@ -54,4 +54,14 @@ test('a container’s cookie stays on its host, and is never ours', () => {
   assert.equal(cookieForHost('mydomain=1; Path=/', 'mine'), 'mydomain=1; Path=/')
   assert.equal(cookieForHost('mine=evil; Path=/', 'mine'), undefined)
   assert.equal(cookieForHost(' Mine =evil', 'mine'), undefined)
+})
+
+test('a container says nothing that reaches beyond its host', () => {
+  const answer = answerOnOrigin('https://app.ports.example.com', 'mine')
+  // Its "cookies" are those of the registrable domain (Clear Site Data, section 3.1).
+  for (const header of ['clear-site-data', 'strict-transport-security', 'alt-svc', 'x-porthole-access'])
+    assert.equal(answer(header, '"*"'), undefined, header)
+  assert.equal(answer('content-security-policy', 'default-src *'), 'default-src *')
+  assert.equal(answer('location', 'http://app.ports.example.com/x'), '/x')
+  assert.equal(answer('set-cookie', 'a=1; Domain=example.com'), 'a=1')
 })

@@ -24,8 +24,8 @@ export const portCookieOf = (base: string): string =>
 /** What a pass for a port is signed for: no other port of the same runtime takes it. */
 export const portAudience = ({ name }: Pick<NamedPort, 'name'>): string => `porthole-port ${name}`
 
-/** Under which a ticket for a port is kept: what opens a port does not open the view, and the other way round. */
-export const portTicket = (token: string, { name }: Pick<NamedPort, 'name'>): string => `${token} ${name}`
+/** Under which a ticket for a port is kept. No other kind's begins like it: what opens one thing opens no other. */
+export const portTicketKey = (token: string, { name }: Pick<NamedPort, 'name'>): string => `port ${name} ${token}`
 
 /**
  * Which port a request is for, by its Host or else its path; undefined: it is for the gateway itself.

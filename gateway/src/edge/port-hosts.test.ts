@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { OwnerHash } from '../identity/owner.ts'
-import { createPortHosts, parsePortPath } from './port-hosts.ts'
+import { createPortHosts, parsePortPath, tellsWhoAsks } from './port-hosts.ts'
 
 const ownerHash = '2bd806c97f0e00af' as OwnerHash
 const hosts = createPortHosts('https://browsers.example.com:8443/base', 'ports.example.com')
@@ -66,4 +66,12 @@ test('a path names a port by its first segment', () => {
   assert.deepEqual(parsePortPath('/app?b'), { name: 'app', rest: '?b' })
   for (const other of ['', '/', '//app', '/App/', '/9/', `/${'a'.repeat(32)}/`])
     assert.equal(parsePortPath(other), undefined, other)
+})
+
+test('who asks is told to https and to localhost, and to no other plain host', () => {
+  assert(tellsWhoAsks('https://b.example.com', 'ports.example.com'))
+  assert(tellsWhoAsks('http://127.0.0.1:4747', 'localhost'))
+  assert(tellsWhoAsks('http://127.0.0.1:4747', 'ports.localhost'))
+  for (const domain of ['ports.example.com', 'localhost.example.com', 'notlocalhost'])
+    assert(!tellsWhoAsks('http://b.example.com', domain), domain)
 })

@@ -21,6 +21,13 @@ export type PortHosts = {
 export const doorNames: ReadonlySet<string> = new Set(['view', 'cdp', 'rpc'])
 
 /**
+ * Whether browsers say of each request for a port which page it comes from (Fetch Metadata, section 2: to https and to
+ * localhost alone). Without that any page can have a person's browser GET from a port that this person may use.
+ */
+export const tellsWhoAsks = (base: string, domain: string): boolean =>
+  base.startsWith('https:') || /^(.+\.)?localhost$/.test(domain)
+
+/**
  * @param base the public URL; ports have its scheme and its port
  * @param domain below which every name leads here; undefined: there is none
  */

@@ -15,12 +15,12 @@ import {
   type PortWay,
   portAudience,
   portCookieOf,
-  portTicket,
+  portTicketKey,
   portWayOf,
 } from './port-access.ts'
 import type { NamedPort, PortHosts } from './port-hosts.ts'
 import { portTargetOf } from './port-target.ts'
-import { signViewPass, viewPassSeconds } from './tickets.ts'
+import { passOfTicket, signViewPass, ticketIn, viewPassSeconds } from './tickets.ts'
 
 /** The one path on a port's own host that is ours: a person comes in here. */
 const openPath = '/.porthole/open'
@@ -81,16 +81,16 @@ export const createPortRoutes = (house: House, relay: Relay) => {
 
   const exchange = async (c: Context<AppEnv>, way: PortWay) => {
     // A HEAD looks without touching: mail scanners must not use a link up.
-    const token = c.req.method === 'GET' ? c.req.query('ticket') : undefined
-    const ticket = token && (await takeTicket(house.database.db, portTicket(token, way), way.ownerHash))
-    const expiresAt = (ticket ? ticket.goodUntil.getTime() : 0) / 1000
-    if (!ticket || !house.doorman.isWelcome({ ...ticket, tokenId: ticket.tokenId ?? undefined, expiresAt })) {
-      if (token && (await isIn(c, way))) return toFirstPage(c)
-      return tell(token ? 'used' : 'missing')
+    const said = c.req.method === 'GET' ? c.req.query('ticket') : undefined
+    const token = ticketIn(said)
+    const ticket = token && (await takeTicket(house.database.db, portTicketKey(token, way), way.ownerHash))
+    const pass = ticket && passOfTicket(ticket)
+    if (!pass || !house.doorman.isWelcome(pass)) {
+      if (said && (await isIn(c, way))) return toFirstPage(c)
+      return tell(said ? 'used' : 'missing')
     }
-    const { tenant, access, subject, tokenId } = ticket
-    const seconds = Math.max(1, Math.min(viewPassSeconds, Math.floor(expiresAt - house.now() / 1000)))
-    const pass = { tenant, ownerHash: way.ownerHash, access, subject, tokenId: tokenId ?? undefined }
+    const { tenant, subject, tokenId = null } = pass
+    const seconds = Math.max(1, Math.min(viewPassSeconds, Math.floor(pass.expiresAt - house.now() / 1000)))
     const cookie = await signViewPass(house.issuer, pass, seconds, portAudience(way))
     setCookie(c, portCookieOf(house.base), cookie, {
       ...{ path: '/', httpOnly: true, secure: isSecure, maxAge: seconds },

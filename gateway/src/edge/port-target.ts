@@ -7,6 +7,8 @@ import { ours, targetOf } from './target.ts'
 
 /** What even a container with an origin of its own must not say: it reaches beyond that origin, or orders proxies about. */
 const beyondOrigin: ReadonlySet<string> = new Set([
+  // Its cookies are those of the whole registrable domain: the gateway's, and every other port's.
+  'clear-site-data',
   'strict-transport-security',
   'public-key-pins',
   'alt-svc',
@@ -46,6 +48,15 @@ const withoutHost = (address: string, origin: string): string => {
   return `${pathname.replace(/^\/{2,}/, '/')}${search}${hash}`
 }
 
+/** What a container with an origin of its own may say of an answer, and how. @param cookie the name of ours */
+export const answerOnOrigin =
+  (origin: string, cookie: string) =>
+  (header: string, value: string): string | undefined => {
+    if (beyondOrigin.has(header) || header.startsWith('x-porthole-')) return undefined
+    if (header === 'set-cookie') return cookieForHost(value, cookie)
+    return header === 'location' || header === 'content-location' ? withoutHost(value, origin) : value
+  }
+
 /**
  * The way to a named port. On the gateway's origin it is as for every other container's answer: no cookies, and a sandbox.
  * On an origin of its own a container may do what a site may do.
@@ -83,10 +94,6 @@ export const portTargetOf = async (
       ...(target.forwarded as Exclude<RelayTarget['forwarded'], 'keep' | undefined>),
       host: new URL(origin).host,
     },
-    answerHeader: (header, value) => {
-      if (beyondOrigin.has(header) || header.startsWith('x-porthole-')) return undefined
-      if (header === 'set-cookie') return cookieForHost(value, cookie)
-      return header === 'location' || header === 'content-location' ? withoutHost(value, origin) : value
-    },
+    answerHeader: answerOnOrigin(origin, cookie),
   }
 }

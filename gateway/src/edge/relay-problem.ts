@@ -3,7 +3,7 @@ import type { RelayFailure, RelayProblem, RelayTarget } from '@porthole/protocol
 import { Problem, type ProblemCode } from '../problem.ts'
 
 /** Our words for what the relay met on the way to a runtime. */
-const codeOf = ({ code, status }: RelayFailure): ProblemCode => {
+export const problemCodeOf = ({ code, status }: Pick<RelayFailure, 'code' | 'status'>): ProblemCode => {
   if (code === 'upstream-unverified') return 'host-unreachable'
   if (code === 'overloaded') return 'gateway-full'
   if (status === 504) return 'upstream-timeout'
@@ -14,7 +14,7 @@ const codeOf = ({ code, status }: RelayFailure): ProblemCode => {
 export const relayProblem =
   (requestId: string) =>
   (failure: RelayFailure): RelayProblem => {
-    const problem = new Problem(codeOf(failure), {
+    const problem = new Problem(problemCodeOf(failure), {
       detail: failure.title,
       ...(failure.status === 503 ? { retryAfterSeconds: 1 } : {}),
     })

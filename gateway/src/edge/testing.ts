@@ -14,10 +14,14 @@ export const createUpstream = async () => {
     for await (const chunk of req) chunks.push(chunk)
     const { method = '', url = '', headers } = req
     seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() })
-    res.writeHead(answer.status, answer.headers).end(answer.body)
+    script.request(res)
   })
-  /** What an upgrade is answered with, byte for byte. */
-  const script = { upgrade: (_socket: Socket) => {} }
+  const script = {
+    /** How a request is answered, once it is here. */
+    request: (res: http.ServerResponse) => void res.writeHead(answer.status, answer.headers).end(answer.body),
+    /** What an upgrade is answered with, byte for byte. */
+    upgrade: (_socket: Socket) => {},
+  }
   server.on('upgrade', (req, socket) => {
     seen.push({ method: 'GET', url: req.url ?? '', headers: req.headers, body: '' })
     socket.on('error', () => {})

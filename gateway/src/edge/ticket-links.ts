@@ -3,17 +3,17 @@ import type { Access } from '@porthole/protocol'
 import type { House } from '../house.ts'
 import type { OwnerHash } from '../identity/owner.ts'
 import { Problem } from '../problem.ts'
-import { portTicket } from './port-access.ts'
+import { portTicketKey } from './port-access.ts'
 import { doorNames } from './port-hosts.ts'
 import { portTicketUrl } from './port-routes.ts'
-import { ticketUrl } from './tickets.ts'
+import { ticketUrl, viewTicketKey } from './tickets.ts'
 
 /** A link for a person's browser, and under what its ticket is kept. */
 export type TicketLink = { url: string; key: string }
 
 export const viewTicket = ({ base }: Pick<House, 'base'>, { ownerHash }: RuntimeRow, token: string): TicketLink => ({
   url: ticketUrl(base, ownerHash, token),
-  key: token,
+  key: viewTicketKey(token),
 })
 
 const wrong = (pointer: string, detail: string) =>
@@ -35,5 +35,5 @@ export const portTicketOf = (
   const url = portTicketUrl(portHosts, port, token)
   if (url === undefined)
     throw wrong('#/port', 'people need a host name of its own for a port: an operator sets PORTHOLE_PORT_DOMAIN')
-  return { url, key: portTicket(token, port) }
+  return { url, key: portTicketKey(token, port) }
 }

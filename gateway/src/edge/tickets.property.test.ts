@@ -52,8 +52,9 @@ describe('view cookies', () => {
         slug,
         fc.string(),
         fc.constantFrom('control', 'view'),
-        async (own, other, tenant, subject, access) => {
-          const pass = { tenant, ownerHash: own, access, subject, tokenId: undefined } as const
+        fc.option(slug, { nil: undefined }),
+        async (own, other, tenant, subject, access, issuerId) => {
+          const pass = { tenant, ownerHash: own, access, subject, tokenId: undefined, issuerId } as const
           const cookie = await signViewPass(issuer, pass, 60)
           assert.deepEqual(await passes.read(cookie, own), { ...pass, expiresAt: 2_000_000_000 })
           if (own !== other) assert.equal(await passes.read(cookie, other), undefined)

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import type { OwnerHash } from '../identity/owner.ts'
-import { createViewPasses } from './tickets.ts'
+import { randomToken } from '../tokens/random.ts'
+import { portTicketKey } from './port-access.ts'
+import { createViewPasses, ticketIn, viewTicketKey } from './tickets.ts'
 
 const alice = '2bd806c97f0e00af' as OwnerHash
 const bob = '81b637d8fcd2c6da' as OwnerHash
@@ -53,4 +55,29 @@ it('a cookie is checked anew after keys have changed', async () => {
   passes.forget()
   await passes.read('c', alice)
   assert.equal(checks(), 2)
+})
+
+it('a ticket is taken in the very form in which it was given, and in no other', () => {
+  const token = randomToken('tk')
+  assert.equal(ticketIn(token), token)
+  const crooked = [
+    '',
+    `${token} app`,
+    `app ${token}`,
+    `${token}\n`,
+    ` ${token}`,
+    `${token}x`,
+    token.slice(0, -1),
+    'tk_',
+  ]
+  for (const said of [...crooked, token.replace('tk', 'jt'), undefined]) assert.equal(ticketIn(said), undefined, said)
+})
+
+it('what a ticket for a port is kept under is nothing that a ticket for the view could be', () => {
+  const token = randomToken('tk')
+  const keys = [viewTicketKey(token), portTicketKey(token, { name: 'app' }), portTicketKey(token, { name: 'view' })]
+  assert.equal(new Set(keys).size, keys.length)
+  const [view = ''] = keys
+  assert.match(view, /^view /)
+  for (const key of keys.slice(1)) assert.match(key, /^port /)
 })

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Ticket } from '@porthole/db'
 import type { Access } from '@porthole/protocol'
 import { z } from 'zod'
 import type { OwnerHash } from '../identity/owner.ts'
@@ -13,10 +14,31 @@ export const ticketUrl = (base: string, ownerHash: string, token: string): strin
 export const cleanViewPath = (basePath: string, ownerHash: string): string =>
   `${basePath}/view/${ownerHash}/vnc.html?path=view/${ownerHash}/websockify`
 
+/**
+ * A ticket as a person's browser brings it, if it has the form of one: what more there could be in a query would have a
+ * say in what the ticket opens.
+ */
+export const ticketIn = (query: string | undefined): string | undefined =>
+  query !== undefined && /^tk_[\w-]{43}$/.test(query) ? query : undefined
+
+/** Under which a ticket for the view is kept. No other kind's begins like it: what opens one thing opens no other. */
+export const viewTicketKey = (token: string): string => `view ${token}`
+
 /** What a view cookie says: who may watch (or drive) which owner's runtime, and by which token. */
-export type ViewPass = Pick<Caller, 'tenant' | 'subject' | 'tokenId' | 'expiresAt'> & {
+export type ViewPass = Pick<Caller, 'tenant' | 'subject' | 'tokenId' | 'issuerId' | 'expiresAt'> & {
   ownerHash: OwnerHash
   access: Access
+}
+
+/** What a ticket that was taken lets in. Ends with the token that the ticket was made with. */
+export const passOfTicket = (ticket: Ticket): ViewPass => {
+  const { tenant, access, subject, tokenId, issuerId, goodUntil } = ticket
+  return {
+    ...{ tenant, access, subject, ownerHash: ticket.ownerHash as OwnerHash },
+    tokenId: tokenId ?? undefined,
+    issuerId: issuerId ?? undefined,
+    expiresAt: goodUntil.getTime() / 1000,
+  }
 }
 
 export const viewCookie = 'porthole_view'
@@ -30,17 +52,22 @@ const claims = z.object({
   access: z.enum(['control', 'view']),
   sub: z.string().default(''),
   tid: z.string().optional(),
+  iid: z.string().optional(),
   exp: z.number(),
 })
 
 export const signViewPass = (
   issuer: Issuer,
-  { tenant, ownerHash, access, subject, tokenId }: Omit<ViewPass, 'expiresAt'>,
+  { tenant, ownerHash, access, subject, tokenId, issuerId }: Omit<ViewPass, 'expiresAt'>,
   seconds: number,
   audience = viewAudience,
 ): Promise<string> =>
   issuer.sign(
-    { tenant, ownerHash, access, sub: subject, ...(tokenId === undefined ? {} : { tid: tokenId }) },
+    {
+      ...{ tenant, ownerHash, access, sub: subject },
+      ...(tokenId === undefined ? {} : { tid: tokenId }),
+      ...(issuerId === undefined ? {} : { iid: issuerId }),
+    },
     { audience, seconds },
   )
 
@@ -51,8 +78,8 @@ const verifyPass = async (
 ): Promise<ViewPass | undefined> => {
   try {
     const pass = claims.parse(await issuer.verify(cookie, audience))
-    const { tenant, access, sub: subject, tid: tokenId, exp: expiresAt } = pass
-    return { tenant, ownerHash: pass.ownerHash as OwnerHash, access, subject, tokenId, expiresAt }
+    const { tenant, access, sub: subject, tid: tokenId, iid: issuerId, exp: expiresAt } = pass
+    return { tenant, ownerHash: pass.ownerHash as OwnerHash, access, subject, tokenId, issuerId, expiresAt }
   } catch {
     return undefined
   }

@@ -1,6 +1,6 @@
 import type http from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type Relay, refuseUpgrade } from '@porthole/protocol/relay'
+import { type Relay, type RelayResult, refuseUpgrade, relayErrors } from '@porthole/protocol/relay'
 import { ulid } from 'ulid'
 import type { Limits } from '../config.ts'
 import { admit, type House } from '../house.ts'
@@ -9,7 +9,7 @@ import { authorize, checkOrigin, sharedHashOf } from './access.ts'
 import { demandPlain } from './plain-request.ts'
 import { enterPort, type PortWay, portWayOf } from './port-access.ts'
 import { portTargetOf } from './port-target.ts'
-import { relayProblem } from './relay-problem.ts'
+import { problemCodeOf, relayProblem } from './relay-problem.ts'
 import { type EdgeRoute, parseEdgeTarget, sharedSocketPath, takesSocket } from './route.ts'
 import { targetOf } from './target.ts'
 
@@ -20,6 +20,13 @@ const innerPath = ({ door, rest }: EdgeRoute): string | undefined => {
   // Only an RPC's query is for the container: noVNC adds none, and DevTools takes none.
   return door === 'rpc' ? rest : path || '/'
 }
+
+/** What is written down for a client that left before it was answered. */
+const [goneStatus] = relayErrors['client-gone']
+
+/** Why a socket was not opened; null: the container would not have it, and its status says so. */
+const codeOf = ({ code, status }: RelayResult): string | null =>
+  code === undefined || code === 'client-gone' ? (code ?? null) : problemCodeOf({ code, status })
 
 type Asked = Parameters<typeof targetOf>[4]
 type Handler = (req: http.IncomingMessage, socket: Duplex, head: Buffer) => void
@@ -56,7 +63,7 @@ export const createUpgradeHandler = (house: House, relay: Relay, limits: Pick<Li
     return { door: 'port' as const, visit, find: (asked: Asked) => portTargetOf(house, visit, way, asked) }
   }
 
-  const open = async (req: http.IncomingMessage, requestId: string, signal: AbortSignal) => {
+  const open = async (req: http.IncomingMessage, requestId: string, gone: AbortSignal) => {
     demandPlain(req)
     const way = portWayOf(house, req)
     const { door, visit, find } = way ? await toPort(req, way) : await toDoor(req)
@@ -69,7 +76,7 @@ export const createUpgradeHandler = (house: House, relay: Relay, limits: Pick<Li
       close: () => cut.abort(),
     })
     try {
-      const target = await find({ req, requestId, signal })
+      const target = await find({ req, requestId, signal: AbortSignal.any([gone, cut.signal]) })
       place.leadsTo(target.runtime.generation)
       return { visit, door, target, place, cut: cut.signal }
     } catch (error) {
@@ -102,6 +109,17 @@ export const createUpgradeHandler = (house: House, relay: Relay, limits: Pick<Li
     const { visit, door, target, place, cut } = opened
     const { runtime, ...rest } = target
     const startedAt = house.now()
+    const record = (status: number, code: string | null) =>
+      house.audit.record({
+        tenant: visit.tenant,
+        subject: visit.subject,
+        tokenId: visit.tokenId ?? null,
+        action: `open ${door} socket`,
+        target: `/${door}/${runtime.ownerHash}`,
+        ...{ status, code },
+        address: req.socket.remoteAddress ?? '',
+        requestId,
+      })
     const passed = relay.upgrade(req, socket, head, {
       ...rest,
       signal: cut,
@@ -109,19 +127,11 @@ export const createUpgradeHandler = (house: House, relay: Relay, limits: Pick<Li
       answerHeaders: {},
       idleTimeoutMs: limits.socketIdleMs,
       problem: relayProblem(requestId),
-    })
-    house.audit.record({
-      tenant: visit.tenant,
-      subject: visit.subject,
-      tokenId: visit.tokenId ?? null,
-      action: `open ${door} socket`,
-      target: `/${door}/${runtime.ownerHash}`,
-      status: 101,
-      code: null,
-      address: req.socket.remoteAddress ?? '',
-      requestId,
+      // An open socket is in the audit while it is open, not only when it has ended.
+      onJoined: () => record(101, null),
     })
     const result = await passed.finally(place.leave)
+    if (result.status !== 101) record(result.status || goneStatus, codeOf(result))
     socket.off('error', leave)
     house.log.info(
       { requestId, tenant: visit.tenant, runtime: visit.runtime.id, door, ms: house.now() - startedAt, ...result },

@@ -13,7 +13,16 @@ import { type AppEnv, createRouter } from '../routes/openapi.ts'
 import type { Caller } from '../tokens/caller.ts'
 import { authorize, checkOrigin, sharedHashOf, type Visit, wantsPage } from './access.ts'
 import { routeOf } from './http.ts'
-import { cleanViewPath, signViewPass, type ViewPass, viewCookie, viewPassSeconds } from './tickets.ts'
+import {
+  cleanViewPath,
+  passOfTicket,
+  signViewPass,
+  ticketIn,
+  type ViewPass,
+  viewCookie,
+  viewPassSeconds,
+  viewTicketKey,
+} from './tickets.ts'
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 /** The package's entry is `core/rfb.js`; two folders up are all of its files. */
@@ -97,19 +106,19 @@ export const viewRoutes = (house: House) => {
     }
   }
 
-  const exchange = async (c: Context<AppEnv>, ownerHash: OwnerHash, token: string) => {
-    const ticket = await takeTicket(house.database.db, token, ownerHash)
-    const expiresAt = (ticket?.goodUntil.getTime() ?? 0) / 1000
+  const exchange = async (c: Context<AppEnv>, ownerHash: OwnerHash, said: string) => {
+    const token = ticketIn(said)
+    const ticket = token && (await takeTicket(house.database.db, viewTicketKey(token), ownerHash))
+    const pass = ticket && passOfTicket(ticket)
     // A ticket of somebody who was shut out since is none.
-    if (!ticket || !house.doorman.isWelcome({ ...ticket, tokenId: ticket.tokenId ?? undefined, expiresAt })) {
+    if (!pass || !house.doorman.isWelcome(pass)) {
       // A page around the view that is loaded again opens its frame with the link it was written with.
       if (await hasPass(c, ownerHash)) return toCleanPage(c, ownerHash)
       if (wantsPage(c.req.header('accept'))) return askToSignIn('used')
       throw new Problem('unauthorized', { detail: 'the ticket was used before, has expired, or never was' })
     }
-    const { tenant, access, subject, tokenId } = ticket
-    const pass = { tenant, ownerHash, access, subject, tokenId: tokenId ?? undefined }
-    await givePass(c, pass, secondsLeft({ expiresAt }))
+    const { tenant, access, subject, tokenId = null } = pass
+    await givePass(c, pass, secondsLeft(pass))
     house.audit.record({
       tenant,
       subject,
@@ -128,8 +137,8 @@ export const viewRoutes = (house: House) => {
   app.post('/view/:ownerHash/session', async c => {
     const { ownerHash } = routeOf(c)
     const caller = await admit(house, c.req.header('authorization'), 'runtimes:connect')
-    const { subject, tenant, tokenId } = await authorize(house, 'view', ownerHash, c.env.incoming.headers)
-    await givePass(c, { tenant, ownerHash, access: 'control', subject, tokenId }, secondsLeft(caller))
+    const { subject, tenant, tokenId, issuerId } = await authorize(house, 'view', ownerHash, c.env.incoming.headers)
+    await givePass(c, { tenant, ownerHash, access: 'control', subject, tokenId, issuerId }, secondsLeft(caller))
     return c.body(null, 204, { 'cache-control': 'no-store' })
   })
 
@@ -185,8 +194,8 @@ export const viewRoutes = (house: House) => {
     const authorization = c.req.header('authorization')
     const caller = await admit(house, authorization, 'runtimes:connect')
     const ownerHash = sharedHashOf(caller.tenant)
-    const { subject, tenant, tokenId } = await authorize(house, 'view', ownerHash, { authorization })
-    await givePass(c, { tenant, ownerHash, access: 'control', subject, tokenId }, secondsLeft(caller))
+    const { subject, tenant, tokenId, issuerId } = await authorize(house, 'view', ownerHash, { authorization })
+    await givePass(c, { tenant, ownerHash, access: 'control', subject, tokenId, issuerId }, secondsLeft(caller))
     return c.body(null, 204, { 'cache-control': 'no-store', location: cleanViewPath(basePath, ownerHash) })
   })
 

@@ -18,6 +18,7 @@ import {
 } from '@porthole/db'
 import { addHost, wanted } from '@porthole/db/testing'
 import { freshDatabase } from '../../../test/kit/database.ts'
+import { eventually } from '../../../test/kit/eventually.ts'
 import { evidence } from '../../../test/kit/evidence.ts'
 import { testLog } from '../../../test/kit/logs.ts'
 import { parseConfig } from '../config.ts'
@@ -94,9 +95,9 @@ describe('traffic for a runtime that does not run', { concurrency: false }, () =
     const { code } = answer.status >= 400 ? (JSON.parse(text) as { code: string }) : { code: '' }
     return { status: answer.status, code, headers: answer.headers }
   }
+  const key = { 'sec-websocket-key': 'x', 'sec-websocket-version': '13' }
   const upgrade = async (path: string) => {
     const headers = { authorization: `Bearer ${token}`, connection: 'Upgrade', upgrade: 'websocket' }
-    const key = { 'sec-websocket-key': 'x', 'sec-websocket-version': '13' }
     const signal = AbortSignal.timeout(10_000)
     const request = http.get(`${gateway.url}${path}`, { headers: { ...headers, ...key }, agent: false, signal })
     const [answer] = (await once(request, 'response')) as [http.IncomingMessage]
@@ -160,7 +161,7 @@ describe('traffic for a runtime that does not run', { concurrency: false }, () =
     there(await toFailedAndFree(database.db, row, { code: 'start-timeout', detail: 'too late' }))
     const pass = { tenant: 'default', ownerHash: ownerHashOf('default', 'docker-per-principal', 'watched') }
     const cookie = async (access: 'view' | 'control') =>
-      `porthole_view=${await signViewPass(issuer, { ...pass, access, subject: 't', tokenId: undefined }, 60)}`
+      `porthole_view=${await signViewPass(issuer, { ...pass, access, subject: 't', tokenId: undefined, issuerId: undefined }, 60)}`
     const start = async (access: 'view' | 'control', origin: string) => {
       const path = `${gateway.url}/view/${row.ownerHash}/start`
       const answer = await fetch(path, { method: 'POST', headers: { cookie: await cookie(access), origin } })
@@ -170,5 +171,58 @@ describe('traffic for a runtime that does not run', { concurrency: false }, () =
     assert.deepEqual(await start('control', 'https://evil.example'), [403, 'wrong-origin'])
     // Tried, on a host that carries out nothing.
     assert.deepEqual((await start('control', gateway.url))[0], 503)
+  })
+
+  describe('whose wait nobody wants any more', () => {
+    let patient: Gateway
+    before(async () => {
+      const settings = { DATABASE_URL: fresh.url, PORTHOLE_SECRET: secret, PORT: '0' }
+      patient = await serve(parseConfig({ ...settings, BROWSER_RUNTIME_START_TIMEOUT: '120' }), testLog('patient'))
+    })
+    after(() => patient?.close())
+
+    const paused = async (owner: string) => {
+      const row = there(await toRunning(database.db, await started(owner)))
+      const frozen = there(await toPaused(database.db, row, 60_000, 'asked'))
+      assert(await settle(database.db, frozen))
+      return frozen
+    }
+    const openTo = async (row: RuntimeRow) => {
+      const headers = { authorization: `Bearer ${token}` }
+      const answer = await fetch(`${patient.url}/v1/runtimes/${row.id}/connections`, { headers })
+      return ((await answer.json()) as { items: unknown[] }).items.length
+    }
+
+    for (const path of ['rpc/HASH/health', 'cdp/HASH/json/version'])
+      it(`${path.slice(0, 3)}: a client that leaves is waited for no longer`, async () => {
+        const row = await paused(`left-${path.slice(0, 3)}`)
+        const leave = new AbortController()
+        const answer = fetch(`${patient.url}/${path.replace('HASH', row.ownerHash)}`, {
+          headers: { authorization: `Bearer ${token}` },
+          signal: leave.signal,
+        })
+        await eventually(async () => assert.equal(await openTo(row), 1))
+        leave.abort()
+        await assert.rejects(answer)
+        await eventually(async () => assert.equal(await openTo(row), 0), 10_000)
+      })
+
+    it('a client whose token ends is told so', async () => {
+      const row = await paused('ended')
+      const caller = { tenant: 'default', subject: 't', scopes, jti: 'short' }
+      const short = await mintToken(issuer, caller, 3)
+      const signal = AbortSignal.timeout(30_000)
+      const authorization = `Bearer ${short}`
+      const request = http.get(`${patient.url}/cdp/${row.ownerHash}`, {
+        headers: { authorization, connection: 'Upgrade', upgrade: 'websocket', ...key },
+        ...{ agent: false, signal },
+      })
+      const [rpc, [socket]] = await Promise.all([
+        fetch(`${patient.url}/rpc/${row.ownerHash}/health`, { headers: { authorization }, signal }),
+        once(request, 'response') as Promise<[http.IncomingMessage]>,
+      ])
+      socket.resume()
+      assert.deepEqual([rpc.status, socket.statusCode], [503, 503])
+    })
   })
 })

@@ -23,7 +23,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { pino } from 'pino'
 import { ulid } from 'ulid'
 import { parseConfig } from '../config.ts'
-import { signViewPass } from '../edge/tickets.ts'
+import { signViewPass, viewTicketKey } from '../edge/tickets.ts'
 import { type Mode, type OwnerHash, ownerHashOf } from '../identity/owner.ts'
 import { builtInSpecs } from '../runtimes/specs.ts'
 import { serve } from '../server.ts'
@@ -143,6 +143,7 @@ export const createWorld = async (databaseUrl: string): Promise<World> => {
     access: 'control' as const,
     subject: 'person',
     tokenId,
+    issuerId: undefined,
   })
 
   return {
@@ -165,9 +166,16 @@ export const createWorld = async (databaseUrl: string): Promise<World> => {
       const ticket = randomToken('tk')
       const { ownerHash, ...pass } = passOf(of, tokenId)
       const goodUntil = new Date(Date.now() + lifetime * 1000)
-      const row = { ...pass, ownerHash, runtimeId: of.names.runtime ?? '', tokenId: tokenId ?? null, goodUntil }
-      await addTicket(db, ticket, row, 60)
-      if (used) await takeTicket(db, ticket, ownerHash)
+      const row = {
+        ...pass,
+        ownerHash,
+        runtimeId: of.names.runtime ?? '',
+        tokenId: tokenId ?? null,
+        issuerId: null,
+        goodUntil,
+      }
+      await addTicket(db, viewTicketKey(ticket), row, 60)
+      if (used) await takeTicket(db, viewTicketKey(ticket), ownerHash)
       return ticket
     },
     cookieFor: (of, tokenId) => signViewPass(issuer, passOf(of, tokenId), lifetime),

@@ -329,6 +329,7 @@ export const runtimeRoutes = (house: House) => {
         access,
         subject: caller.subject,
         tokenId: caller.tokenId ?? null,
+        issuerId: caller.issuerId ?? null,
         goodUntil: new Date(caller.expiresAt * 1000),
       }
       const opened = port === undefined ? viewTicket(house, row, token) : portTicketOf(house, row, port, access, token)

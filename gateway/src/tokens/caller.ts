@@ -34,6 +34,8 @@ export type Caller = {
   owner: { mode: Mode; name: string } | undefined
   /** The token's id, by which it can be revoked. */
   tokenId: string | undefined
+  /** The tenant's own issuer who signed it, by id, which can be distrusted; undefined: the built-in one. */
+  issuerId: string | undefined
   /** Seconds since the epoch. */
   expiresAt: number
 }
@@ -72,6 +74,9 @@ export const mintToken = (
 
 const unauthorized = (detail: string, cause?: unknown) => new Problem('unauthorized', { detail, cause })
 
+/** What is said of a token whichever check it has failed, but for "expired": to say more would help forgers. */
+export const notValid = (cause?: unknown): Problem => unauthorized('the token is not valid here', cause)
+
 /** The credentials of an `Authorization: Bearer` header (RFC 6750 section 2.1). */
 export const bearerOf = (authorization: string | undefined): string | undefined =>
   authorization === undefined ? undefined : /^bearer +([\w~+/.=-]+) *$/i.exec(authorization)?.[1]
@@ -82,7 +87,7 @@ const words = (value: unknown): string[] => {
 }
 
 /** A foreign token, read by its issuer's mapping. An owner claim that should be there and is not lets nobody in. */
-const callerFrom = ({ tenant, claims: mapping, issuer }: IssuerRow, payload: JWTPayload): Caller => {
+const callerFrom = ({ id, tenant, claims: mapping, issuer }: IssuerRow, payload: JWTPayload): Caller => {
   const subject = payload[mapping.subject ?? 'sub']
   const owner = mapping.owner === undefined ? undefined : payload[mapping.owner]
   if (mapping.owner !== undefined && (typeof owner !== 'string' || owner === ''))
@@ -94,6 +99,7 @@ const callerFrom = ({ tenant, claims: mapping, issuer }: IssuerRow, payload: JWT
     scopes: new Set(asked.filter(scope => mapping.scopes.includes(scope) && tenantScopes.some(own => own === scope))),
     owner: typeof owner === 'string' ? { mode: mapping.mode ?? 'docker-per-principal', name: owner } : undefined,
     tokenId: payload.jti === undefined ? undefined : `${issuer}#${payload.jti}`,
+    issuerId: id,
     expiresAt: payload.exp ?? 0,
   }
 }
@@ -114,6 +120,7 @@ const verifyOurs = async (issuer: Issuer, token: string): Promise<Caller> => {
     scopes: new Set(parsed.scope.split(' ').filter(Boolean)),
     owner: parsed.owner === undefined ? undefined : { mode: parsed.mode, name: parsed.owner },
     tokenId: parsed.jti,
+    issuerId: undefined,
     expiresAt: parsed.exp,
   }
 }
@@ -135,7 +142,7 @@ export const verifyBearer = async (issuer: Issuer, externals: ExternalIssuers, t
   } catch (cause) {
     if (cause instanceof Problem || isDatabaseFault(cause)) throw cause
     const expired = cause instanceof Error && 'code' in cause && cause.code === 'ERR_JWT_EXPIRED'
-    throw unauthorized(expired ? 'the token has expired' : 'the token is not valid here', cause)
+    throw expired ? unauthorized('the token has expired', cause) : notValid(cause)
   }
 }
 

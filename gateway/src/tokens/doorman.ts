@@ -1,16 +1,19 @@
 import { createHash } from 'node:crypto'
 import { Problem } from '../problem.ts'
 import type { Access } from './access.ts'
-import { type Caller, tokenFrom, verifyBearer } from './caller.ts'
+import { type Caller, notValid, tokenFrom, verifyBearer } from './caller.ts'
 import type { ExternalIssuers } from './external.ts'
 import type { Issuer } from './issuer.ts'
 
-/** Tells who is asking. A signature is checked once per token; expiry, revocation and suspension every time. */
+/**
+ * Tells who is asking. A signature is checked once per token; expiry, revocation, suspension, and whether its issuer is
+ * trusted, every time.
+ */
 export type Doorman = {
   /** @throws Problem `unauthorized`, `tenant-suspended`, `issuer-unavailable` */
   admit(authorization: string | undefined): Promise<Caller>
   /** Whether what was admitted once still is: for open sockets and cookies. */
-  isWelcome(visit: Pick<Caller, 'tenant' | 'tokenId' | 'expiresAt'>): boolean
+  isWelcome(visit: Pick<Caller, 'tenant' | 'tokenId' | 'issuerId' | 'expiresAt'>): boolean
   /** Forgets verified tokens: keys or issuers have changed. */
   forget(): void
 }
@@ -49,11 +52,16 @@ export const createDoorman = ({ issuer, externals, access, now }: Parts): Doorma
     admit: async authorization => {
       const caller = await callerOf(tokenFrom(authorization))
       if (access.isRevoked(caller.tokenId)) throw new Problem('unauthorized', { detail: 'the token was revoked' })
+      // By the same look that open sockets go by: none is opened that the next one would cut.
+      if (!access.isTrusted(caller.issuerId)) throw notValid()
       if (access.isSuspended(caller.tenant)) throw new Problem('tenant-suspended')
       return caller
     },
-    isWelcome: ({ tenant, tokenId, expiresAt }) =>
-      !access.isRevoked(tokenId) && !access.isSuspended(tenant) && expiresAt * 1000 > now(),
+    isWelcome: ({ tenant, tokenId, issuerId, expiresAt }) =>
+      !access.isRevoked(tokenId) &&
+      access.isTrusted(issuerId) &&
+      !access.isSuspended(tenant) &&
+      expiresAt * 1000 > now(),
     forget: () => {
       forgotten++
       verified.clear()
