@@ -24,9 +24,13 @@ import { tokenRoutes } from './routes/tokens.ts'
 const maxBodyBytes = 1024 * 1024
 
 /** The whole public surface but the WebSockets. */
-export const createApp = (house: House, relay: Relay, limits: Pick<Limits, 'bodyMs'> = { bodyMs: 30_000 }) => {
+export const createApp = (
+  house: House,
+  relay: Relay,
+  limits: Pick<Limits, 'bodyMs'> = { bodyMs: 30_000 },
+  nextRequestId = createRequestIds(house.now),
+) => {
   const app = createRouter()
-  const nextRequestId = createRequestIds(house.now)
 
   app.use(async (c, next) => {
     const requestId = nextRequestId()

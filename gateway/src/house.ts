@@ -48,6 +48,8 @@ export type House = {
   wakeMs: number
   /** The public URL, without a trailing slash. */
   base: string
+  /** Its host, with the port where that is not the scheme's own. */
+  publicHost: string
   portHosts: PortHosts
   /** Origins whose pages may open sockets here; the public URL's is one. */
   origins: ReadonlySet<string>

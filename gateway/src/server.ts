@@ -12,6 +12,7 @@ import { createCalls } from './calls.ts'
 import { type Config, ConfigError } from './config.ts'
 import { limitConnections } from './edge/connection-limits.ts'
 import { holdRequests } from './edge/early.ts'
+import { createExpress } from './edge/express.ts'
 import { createHopTokens } from './edge/hop-tokens.ts'
 import { createOpenSockets } from './edge/open-sockets.ts'
 import { boundPipelines } from './edge/pipelines.ts'
@@ -23,6 +24,7 @@ import { createUpgradeHandler } from './edge/upgrades.ts'
 import { watchDrains } from './hosts/drain.ts'
 import { watchLoss } from './hosts/loss.ts'
 import type { House } from './house.ts'
+import { createRequestIds } from './request-ids.ts'
 import { listenForChanges } from './runtimes/changes.ts'
 import { startCommandOf } from './runtimes/command.ts'
 import { createConductor } from './runtimes/conductor.ts'
@@ -162,6 +164,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
     now,
     wakeMs: config.startTimeoutMs,
     base,
+    publicHost: new URL(base).host,
     portHosts: createPortHosts(base, config.portDomain),
     origins: new Set([new URL(base).origin, ...config.allowedOrigins]),
   }
@@ -169,9 +172,15 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   const drains = watchDrains({ db, agents, placement, driver, log, leaseMs })
   const upkeep = startUpkeep(db, issuer, log)
 
-  const app = createApp(house, relay, config.limits)
+  const nextRequestId = createRequestIds(now)
+  const app = createApp(house, relay, config.limits, nextRequestId)
   const pipelines = boundPipelines()
-  server.on('request', pipelines.requests(getRequestListener(app.fetch, { autoCleanupIncoming: false })))
+  const route = getRequestListener(app.fetch, { autoCleanupIncoming: false })
+  const passOnKnown = createExpress(house, relay, nextRequestId)
+  server.on(
+    'request',
+    pipelines.requests((req, res) => passOnKnown(req, res) || route(req, res)),
+  )
   server.on('upgrade', pipelines.upgrades(createUpgradeHandler(house, relay, config.limits)))
   relay.deferContinue(server, req => isRelayed(house.portHosts, req))
   open()

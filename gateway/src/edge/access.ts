@@ -34,13 +34,13 @@ export const findTheirs = async (
   return runtime
 }
 
-const scope = 'runtimes:connect'
+export const connectScope = 'runtimes:connect'
 
 /** The bearer of a token, who is looked for in the database only where there is no known route of their tenant's. */
 const admitTo = async (house: House, ownerHash: OwnerHash, authorization: string | undefined): Promise<Caller> => {
   const caller = await house.doorman.admit(authorization)
-  if (!house.routes.knows(caller.tenant, ownerHash)) return admit(house, authorization, scope)
-  demand(caller, scope)
+  if (!house.routes.knownRuntime(caller.tenant, ownerHash)) return admit(house, authorization, connectScope)
+  demand(caller, connectScope)
   return caller
 }
 

@@ -7,7 +7,7 @@ import { relayProblem } from './relay-problem.ts'
 import type { targetOf } from './target.ts'
 
 /** Milliseconds a client may be silent within a body. One that keeps moving may take as long as it likes. */
-const uploadIdleTimeoutMs = 300_000
+export const uploadIdleTimeoutMs = 300_000
 
 type Asked = Parameters<typeof targetOf>[4]
 

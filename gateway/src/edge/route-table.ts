@@ -19,8 +19,10 @@ import { within } from '../within.ts'
  * leads nowhere.
  */
 export type RouteTable = {
-  /** Whether `runtime` answers out of memory. */
-  knows(tenant: string, ownerHash: string): boolean
+  /** What `runtime` would answer, where that is known; undefined: it has to be asked. */
+  knownRuntime(tenant: string, ownerHash: string): RuntimeRow | undefined
+  /** The same of `host`. */
+  knownHost(id: string): HostView | undefined
   /** The tenant's newest runtime with that hash. */
   runtime(tenant: string, ownerHash: string): Promise<RuntimeRow | undefined>
   /** A host that has not been removed, as it was at most a second ago. */
@@ -179,7 +181,8 @@ export const createRouteTable = ({
   const ask = <T>(query: Promise<T>) => within(away ? lookDeadlineMs : stuckMs, query)
 
   return {
-    knows: (tenant, ownerHash) => byKey.has(keyOf(tenant, ownerHash)) && isGood(),
+    knownRuntime: (tenant, ownerHash) => (isGood() ? byKey.get(keyOf(tenant, ownerHash)) : undefined),
+    knownHost: id => (isGood() ? hosts.get(id) : undefined),
     runtime: async (tenant, ownerHash) => {
       const key = keyOf(tenant, ownerHash)
       const known = byKey.get(key)

@@ -1,5 +1,5 @@
 import type http from 'node:http'
-import type { RuntimeRow } from '@porthole/db'
+import type { HostView, RuntimeRow } from '@porthole/db'
 import { edgePath, hopHeader } from '@porthole/protocol'
 import type { RelayTarget } from '@porthole/protocol/relay'
 import type { House } from '../house.ts'
@@ -66,6 +66,16 @@ const awake = async (house: House, { runtime }: Visit, signal: AbortSignal | und
   return row
 }
 
+type Way = {
+  runtime: RuntimeRow
+  host: Pick<HostView, 'url' | 'certificate'>
+  hop: string
+  port: string
+  rest: string
+  req: http.IncomingMessage
+  requestId: string
+}
+
 /**
  * The way to a port of a visitor's runtime, through its host's agent.
  *
@@ -84,11 +94,18 @@ export const targetOf = async (
   if (!host?.live)
     throw new Problem('host-unreachable', { detail: 'the host has been silent for 20 s or more', retryAfterSeconds: 5 })
   house.routes.touch(runtime.id)
-  const place = placeOf(house.base, port, runtime.ownerHash, rest)
   const { id, generation } = runtime
   const hop = await house.hops.to({ host: host.id, runtime: id, generation, access: visit.access })
+  return { runtime, ...wayTo(house, { runtime, host, hop, port, rest, req, requestId }) }
+}
+
+/** The way to a port of a runtime that runs, when all is known that it takes. */
+export const wayTo = (
+  house: Pick<House, 'base' | 'publicHost'>,
+  { runtime, host, hop, port, rest, req, requestId }: Way,
+): RelayTarget => {
+  const { id, generation, ownerHash } = runtime
   return {
-    runtime,
     origin: host.url,
     ...(host.certificate === null ? {} : { certificate: host.certificate }),
     path: edgePath(id, generation, port, rest),
@@ -97,11 +114,13 @@ export const targetOf = async (
     forwarded: {
       for: req.socket.remoteAddress ?? 'unknown',
       proto: house.base.startsWith('https:') ? 'https' : 'http',
-      host: new URL(house.base).host,
+      host: house.publicHost,
     },
     answerHeader: (name, value) => {
       if (neverFromContainers.has(name) || name.startsWith('x-porthole-')) return undefined
-      return name === 'location' || name === 'content-location' ? place.toPublic(value) : value
+      return name === 'location' || name === 'content-location'
+        ? placeOf(house.base, port, ownerHash, rest).toPublic(value)
+        : value
     },
     instead: insteadOfAgent(requestId),
     answerHeaders: sandboxHeaders,

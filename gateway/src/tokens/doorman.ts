@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { Problem } from '../problem.ts'
 import type { Access } from './access.ts'
-import { type Caller, notValid, tokenFrom, verifyBearer } from './caller.ts'
+import { bearerOf, type Caller, notValid, tokenFrom, verifyBearer } from './caller.ts'
 import type { ExternalIssuers } from './external.ts'
 import type { Issuer } from './issuer.ts'
 
@@ -12,6 +12,8 @@ import type { Issuer } from './issuer.ts'
 export type Doorman = {
   /** @throws Problem `unauthorized`, `tenant-suspended`, `issuer-unavailable` */
   admit(authorization: string | undefined): Promise<Caller>
+  /** The same without asking anybody; undefined: `admit` has to be asked. */
+  known(authorization: string | undefined): Caller | undefined
   /** Whether what was admitted once still is: for open sockets and cookies. */
   isWelcome(visit: Pick<Caller, 'tenant' | 'tokenId' | 'issuerId' | 'expiresAt'>): boolean
   /** Forgets verified tokens: keys or issuers have changed. */
@@ -36,10 +38,17 @@ export const createDoorman = ({ issuer, externals, access, now }: Parts): Doorma
     verified.set(digest, { caller, at: now() })
   }
 
-  const callerOf = async (token: string): Promise<Caller> => {
-    const digest = createHash('sha256').update(token).digest('base64')
+  const digestOf = (token: string) => hash('sha256', token, 'base64')
+  const verifiedAs = (digest: string): Caller | undefined => {
     const known = verified.get(digest)
-    if (known && now() - known.at < verifiedMs && known.caller.expiresAt * 1000 > now()) return known.caller
+    if (!known || now() - known.at >= verifiedMs || known.caller.expiresAt * 1000 <= now()) return undefined
+    return known.caller
+  }
+
+  const callerOf = async (token: string): Promise<Caller> => {
+    const digest = digestOf(token)
+    const known = verifiedAs(digest)
+    if (known) return known
     verified.delete(digest)
     const before = forgotten
     const caller = await verifyBearer(issuer, externals, token)
@@ -48,7 +57,15 @@ export const createDoorman = ({ issuer, externals, access, now }: Parts): Doorma
     return caller
   }
 
+  const isWelcome: Doorman['isWelcome'] = ({ tenant, tokenId, issuerId, expiresAt }) =>
+    !access.isRevoked(tokenId) && access.isTrusted(issuerId) && !access.isSuspended(tenant) && expiresAt * 1000 > now()
+
   return {
+    known: authorization => {
+      const token = bearerOf(authorization)
+      const caller = token === undefined ? undefined : verifiedAs(digestOf(token))
+      return caller && isWelcome(caller) ? caller : undefined
+    },
     admit: async authorization => {
       const caller = await callerOf(tokenFrom(authorization))
       if (access.isRevoked(caller.tokenId)) throw new Problem('unauthorized', { detail: 'the token was revoked' })
@@ -57,11 +74,7 @@ export const createDoorman = ({ issuer, externals, access, now }: Parts): Doorma
       if (access.isSuspended(caller.tenant)) throw new Problem('tenant-suspended')
       return caller
     },
-    isWelcome: ({ tenant, tokenId, issuerId, expiresAt }) =>
-      !access.isRevoked(tokenId) &&
-      access.isTrusted(issuerId) &&
-      !access.isSuspended(tenant) &&
-      expiresAt * 1000 > now(),
+    isWelcome,
     forget: () => {
       forgotten++
       verified.clear()
