@@ -46,7 +46,9 @@ test('hosts of earlier runs that hold nothing are taken out, those with profiles
   await removeFormerHosts({ state, hostIds: ['host_now'], api: await gateway(t, hosts), note, signal })
   assert.deepEqual([...hosts.keys()], ['host_2', 'host_now', 'host_operators'])
   assert.deepEqual(made(), ['host_2', 'host_now'])
-  assert.deepEqual(notes, ['A host of an earlier start with another --hosts stays listed, for the 3 profiles there.'])
+  assert.deepEqual(notes, [
+    'A host of an earlier start with another --hosts stays listed, for the 3 profiles there: their owners get 503 until you start with that number again, or they ask with "profile": "fresh" and lose it.',
+  ])
 })
 
 test('a gateway that does not answer costs nothing, and the next run asks again', async () => {

@@ -34,4 +34,6 @@ export async function removeFormerHosts({ state, hostIds, api, note, signal }: F
 const keptLine = (hosts: number, profiles: number): string =>
   `${hosts === 1 ? 'A host' : `${hosts} hosts`} of an earlier start with another --hosts ${
     hosts === 1 ? 'stays' : 'stay'
-  } listed, for the ${profiles === 1 ? 'profile' : `${profiles} profiles`} there.`
+  } listed, for the ${profiles === 1 ? 'profile' : `${profiles} profiles`} there: ${
+    profiles === 1 ? 'its owner gets' : 'their owners get'
+  } 503 until you start with that number again, or they ask with "profile": "fresh" and lose it.`

@@ -8,6 +8,7 @@ import type { Entry, History } from './history.ts'
 import { exchangeMark } from './marks.ts'
 import type { Operation, Step } from './plan.ts'
 import { askBrowser, isAlive, isGreeting, openSocket } from './sockets.ts'
+import { pause } from './strikes.ts'
 
 /** Milliseconds that one call may take, at most, and how long a new runtime is waited for. */
 export const callMs = 60_000
@@ -239,10 +240,10 @@ export const createClient = ({ lab, owner, history, now, strangerToken }: Client
         ? { owner, gateway: seen.gateway, isAlive: ms => isAlive(seen.socket, ms) }
         : undefined
     },
-    run: async (steps: readonly Step[], until: number) => {
+    run: async (steps: readonly Step[], until: number, signal: AbortSignal) => {
       for (const { at, operation, door } of steps) {
-        if (now() > until) break
-        if (at > now()) await delay(at - now())
+        if (at > now()) await pause(at - now(), signal)
+        if (now() > until || signal.aborted) break
         doing = operation
         // Two at once, each at another gateway: they are to be given the same.
         const doors = operation === 'create twice' ? [door, (door + 0.5) % 1] : [door]

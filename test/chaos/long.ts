@@ -17,7 +17,7 @@ const names = faults.map(({ name }) => name)
 const request = parseChaos(process.argv.slice(2), names, () => Math.floor(Math.random() * 2 ** 31))
 if (request.kind !== 'run') throw new Error('test/chaos.ts has checked the options')
 const stopping = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort())
 
 const say = (line: string) => void process.stdout.write(`${line}\n`)
 const runs: Ran[] = []
@@ -28,7 +28,7 @@ try {
   const strangerToken = await makeStranger(lab)
   // Of the first schedule: what leaks slowly shows after many.
   const before = await footprintOf(lab)
-  const stage = { lab, db: database.db, strangerToken, before, tell: say }
+  const stage = { lab, db: database.db, strangerToken, before, tell: say, signal: stopping.signal }
   const startedAt = performance.now()
   const isTime = () => (performance.now() - startedAt) / 1000 < (request.forSeconds ?? 0)
   do {
@@ -48,10 +48,13 @@ try {
       break
     }
   } while (isTime() && !stopping.signal.aborted)
+} catch (error) {
+  if (!stopping.signal.aborted) throw error
 } finally {
   await database.close(1)
   await lab.close()
 }
+if (stopping.signal.aborted && runs.length === 0) process.exit(130)
 
 const report = reportOf(runs, request.faults)
 say(`\n${report}`)

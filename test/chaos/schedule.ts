@@ -30,15 +30,21 @@ export type Stage = {
   /** What the lab had of the machine before the first schedule. */
   before: Footprint
   tell?: (line: string) => void
+  /** Aborted: what is struck is mended, and that is all. */
+  signal?: AbortSignal
 }
 
 /** Milliseconds until everything that is under way has ended: a container that nobody knows is kept for a minute. */
 const quietDeadlineMs = 180_000
 
-/** Runs a plan on a lab, mends everything, waits until nothing is under way, and compares. */
+/**
+ * Runs a plan on a lab, mends everything, waits until nothing is under way, and compares.
+ *
+ * @throws the signal's reason, when all that was struck is mended
+ */
 export const runSchedule = async (
   plan: Plan,
-  { lab, db, strangerToken, before, tell = () => {} }: Stage,
+  { lab, db, strangerToken, before, tell = () => {}, signal = new AbortController().signal }: Stage,
 ): Promise<Outcome> => {
   const startedAt = performance.now()
   const now = () => performance.now() - startedAt
@@ -56,6 +62,7 @@ export const runSchedule = async (
     now,
     tell,
     mended,
+    signal,
     watch: () => watchRestart(watching),
   } satisfies Parameters<typeof carryOut>[1]
   const sampling = new AbortController()
@@ -63,13 +70,14 @@ export const runSchedule = async (
   try {
     await Promise.all([
       ...plan.strikes.map(strike => carryOut(strike, strikes)),
-      ...owners.map(({ client, steps }) => client.run(steps, plan.ms)),
+      ...owners.map(({ client, steps }) => client.run(steps, plan.ms, signal)),
     ])
   } finally {
     for (const { client } of owners) client.close()
     sampling.abort()
     await sampled
   }
+  signal.throwIfAborted()
   const wholeAt = now()
   const violations = await quietly(() => gather(lab, db, { history, callMs, before }))
   return { violations, history, quietMs: now() - wholeAt }

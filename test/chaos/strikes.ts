@@ -19,13 +19,23 @@ export type Strikes = {
   /** Looks before a strike; what it gives looks after the mending, and says what must not have changed. */
   watch(): Promise<() => Promise<Compared>>
   mended(): void
+  /** Aborted: nothing more is struck, and what is, is mended at once. */
+  signal: AbortSignal
 }
+
+/** Resolves after so many milliseconds, or when it is over. */
+export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  delay(ms, undefined, { signal }).catch(() => undefined)
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 /** Strikes, waits, mends, and waits until the whole lab answers again. What fails is noted, and thrown never. */
-export const carryOut = async (planned: Strike, { lab, history, now, tell, watch, mended }: Strikes): Promise<void> => {
-  await delay(Math.max(0, planned.at - now()))
+export const carryOut = async (
+  planned: Strike,
+  { lab, history, now, tell, watch, mended, signal }: Strikes,
+): Promise<void> => {
+  await pause(Math.max(0, planned.at - now()), signal)
+  if (signal.aborted) return
   const seen: Struck = {
     ...{ fault: planned.fault, what: 'nothing', at: now(), mendedAt: Infinity, recoveryMs: Infinity, wrong: [] },
   }
@@ -37,11 +47,12 @@ export const carryOut = async (planned: Strike, { lab, history, now, tell, watch
     const { what, touched, mend } = await fault.strike(lab, createRandom(planned.seed))
     Object.assign(seen, { what, touched })
     tell(`${(seen.at / 1000).toFixed(1)} s  ${fault.name}: ${what}`)
-    await delay(planned.for)
+    await pause(planned.for, signal)
     seen.mendedAt = now()
     // Another fault may keep it from being mended at first.
     await eventually(mend, recoveryMs, 1000)
     mended()
+    if (signal.aborted) return
     const { wrong, ...compared } = await compare()
     Object.assign(seen, { wrong, compared })
     tell(

@@ -20,12 +20,27 @@ export async function runQuietly(
   return { ok: code === 0, said }
 }
 
-/** Runs a program on our own terminal. Resolves to its exit code. */
-export async function runShown(program: string, args: readonly string[], run: Run): Promise<number> {
-  const child = spawn(program, args, { ...run, stdio: 'inherit', killSignal: 'SIGTERM' })
-  const [code] = await once(child, 'close').catch(error => {
-    if (run.signal.aborted) return [130]
-    throw error
-  })
-  return code ?? 1
+/** Milliseconds that a program has to put away what it made, once it was told to stop. */
+const endMs = 60_000
+
+/**
+ * Runs a program on our own terminal; told to stop, it has a minute to end by itself. Resolves to its exit code, when it has
+ * ended: what it uses may be taken away then, and not before.
+ */
+export async function runShown(program: string, args: readonly string[], { cwd, env, signal }: Run): Promise<number> {
+  signal.throwIfAborted()
+  const child = spawn(program, args, { cwd, env, stdio: 'inherit' })
+  let timer: NodeJS.Timeout | undefined
+  const stop = () => {
+    child.kill('SIGTERM')
+    timer = setTimeout(() => child.kill('SIGKILL'), endMs)
+  }
+  signal.addEventListener('abort', stop)
+  try {
+    const [code] = await once(child, 'close')
+    return signal.aborted ? 130 : (code ?? 1)
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
+  }
 }

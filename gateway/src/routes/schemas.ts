@@ -55,7 +55,7 @@ export const ensureBody = z
     placement,
     profile: z.enum(['keep', 'fresh']).default('keep').openapi({
       description:
-        'When the host that has the profile is away: keep waits for it (503 profile-unavailable), fresh starts elsewhere with an empty one.',
+        'When the host that has the profile is away: keep waits for it (503 profile-unavailable), fresh starts elsewhere with an empty one, for good: the old one is removed when that host is back.',
     }),
     wait: z
       .number()
