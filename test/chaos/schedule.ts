@@ -37,6 +37,9 @@ export type Stage = {
 /** Milliseconds until everything that is under way has ended: a container that nobody knows is kept for a minute. */
 const quietDeadlineMs = 180_000
 
+/** What the first owner does before the plan begins. */
+const opening = (['create', 'watch'] as const).map(operation => ({ at: 0, operation, door: 0 }))
+
 /**
  * Runs a plan on a lab, mends everything, waits until nothing is under way, and compares.
  *
@@ -68,9 +71,13 @@ export const runSchedule = async (
   const sampling = new AbortController()
   const sampled = sampleUntil(sampling.signal, { lab, db, history, now })
   try {
+    // Somebody is at work before anything breaks, however long a start takes here: else there would be nothing to compare.
+    await owners[0]?.client.run(opening, Number.POSITIVE_INFINITY, signal)
+    const begun = now()
+    const later = <T extends { at: number }>(planned: T): T => ({ ...planned, at: planned.at + begun })
     await Promise.all([
-      ...plan.strikes.map(strike => carryOut(strike, strikes)),
-      ...owners.map(({ client, steps }) => client.run(steps, plan.ms, signal)),
+      ...plan.strikes.map(strike => carryOut(later(strike), strikes)),
+      ...owners.map(({ client, steps }) => client.run(steps.map(later), plan.ms + begun, signal)),
     ])
   } finally {
     for (const { client } of owners) client.close()
