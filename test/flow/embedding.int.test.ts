@@ -11,6 +11,7 @@ import { createRecorder, type Recorder, type Site } from '../kit/recorder.ts'
 import { authorization, ensure, pageOf, type Runtime } from '../kit/runtime.ts'
 import { type Listening, serveSite, serveSites } from '../kit/sites.ts'
 import { startStack, type TestStack } from '../kit/stack.ts'
+import { visit } from '../kit/visit.ts'
 
 const green = [0, 160, 80] as const
 const violet = [120, 40, 200] as const
@@ -122,7 +123,7 @@ describe("a live view in a frame on a tenant's page", { concurrency: false }, ()
   const frame = async (person: BrowserContext, src: string, around = tenantPage) => {
     framer.src = src
     const page = await person.newPage()
-    await page.goto(around)
+    await visit(page, around)
     const framed = page.frames()[1]
     assert(framed, 'the page has no frame')
     return { page, framed }
@@ -231,7 +232,7 @@ describe("a live view in a frame on a tenant's page", { concurrency: false }, ()
       const theirs = (await answer.json()) as Runtime
       await refusedFrame(await link(theirs, token), tenantPage)
       const tab = await person.newPage()
-      await tab.goto(await link(theirs, token))
+      await visit(tab, await link(theirs, token))
       await connected(tab.mainFrame())
       // Nor with a cookie that the person has from a tab.
       await refusedFrame(tab.url(), tenantPage)
@@ -268,7 +269,7 @@ describe("a live view in a frame on a tenant's page", { concurrency: false }, ()
 
     it('a link to a view that may be framed opens in a tab, too', async () => {
       const tab = await person.newPage()
-      await tab.goto(await link(alice))
+      await visit(tab, await link(alice))
       await connected(tab.mainFrame())
       await tab.close()
     })

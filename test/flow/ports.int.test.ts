@@ -11,6 +11,7 @@ import { chromiumLaunch } from '../kit/chromium.ts'
 import { portApp } from '../kit/port-app.ts'
 import { authorization, ensure, type Runtime } from '../kit/runtime.ts'
 import { startStack, type TestStack } from '../kit/stack.ts'
+import { visit } from '../kit/visit.ts'
 
 const specs = {
   site: {
@@ -178,7 +179,7 @@ describe('named ports of a runtime', { concurrency: false }, () => {
 
     it('a link opens the application, which works as on a site of its own', async () => {
       const page = await person.newPage()
-      await page.goto(await link('app'))
+      await visit(page, await link('app'))
       assert.equal(page.url(), site.urls.ports.app)
       await page.waitForFunction(() => document.title === 'hello over a socket')
       const colour = await page.locator('h1').evaluate(heading => getComputedStyle(heading).color)
@@ -198,11 +199,11 @@ describe('named ports of a runtime', { concurrency: false }, () => {
     it('a link works once, and says so', async () => {
       const url = await link('api')
       const page = await person.newPage()
-      assert.equal((await page.goto(url))?.status(), 200)
+      assert.equal((await visit(page, url))?.status(), 200)
       await person.clearCookies()
-      assert.equal((await page.goto(url))?.status(), 401)
+      assert.equal((await visit(page, url))?.status(), 401)
       assert.match((await page.locator('body').textContent()) ?? '', /This link has been used/)
-      assert.equal((await page.goto(site.urls.ports.api ?? ''))?.status(), 401)
+      assert.equal((await visit(page, site.urls.ports.api ?? ''))?.status(), 401)
       assert.match((await page.locator('body').textContent()) ?? '', /A link is needed/)
       await page.close()
     })

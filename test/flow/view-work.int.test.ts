@@ -9,6 +9,7 @@ import { eventually } from '../kit/eventually.ts'
 import { type Front, startFront } from '../kit/front.ts'
 import { authorization, ensure, pageOf, type Runtime } from '../kit/runtime.ts'
 import { startStack, type TestStack } from '../kit/stack.ts'
+import { visit } from '../kit/visit.ts'
 
 const prefix = '/tools/browsers'
 const green = [0, 160, 80] as const
@@ -98,7 +99,7 @@ describe('a person at work in a view, behind a proxy that has the gateway below 
     { context = person, body = {}, page: given }: { context?: BrowserContext; body?: object; page?: Page } = {},
   ) => {
     const page = given ?? (await context.newPage())
-    await page.goto(`${await link(body)}${options}`)
+    await visit(page, `${await link(body)}${options}`)
     await connected(page)
     return page
   }

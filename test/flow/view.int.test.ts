@@ -5,6 +5,7 @@ import { chromiumLaunch } from '../kit/chromium.ts'
 import { eventually } from '../kit/eventually.ts'
 import { authorization, ensure, pageOf, type Runtime } from '../kit/runtime.ts'
 import { startStack, type TestStack } from '../kit/stack.ts'
+import { visit } from '../kit/visit.ts'
 
 const green = [0, 160, 80] as const
 const coloured = (title: string, [r, g, b]: readonly number[]) =>
@@ -71,7 +72,7 @@ describe('watching a runtime', { concurrency: false }, () => {
 
   const open = async (url: string) => {
     const page = await person.newPage()
-    await page.goto(url)
+    await visit(page, url)
     await page.locator('html.noVNC_connected').waitFor({ timeout: 20_000 })
     return page
   }
@@ -160,7 +161,7 @@ describe('watching a runtime', { concurrency: false }, () => {
     await (await open(url)).close()
     await person.clearCookies()
     const page = await person.newPage()
-    const answer = await page.goto(url)
+    const answer = await visit(page, url)
     assert.equal(answer?.status(), 401)
     assert.match((await page.locator('body').textContent()) ?? '', /link/i)
     await page.close()
