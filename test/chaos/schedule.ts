@@ -38,7 +38,7 @@ export type Stage = {
 const quietDeadlineMs = 180_000
 
 /** What the first owner does before the plan begins. */
-const opening = (['create', 'watch'] as const).map(operation => ({ at: 0, operation, door: 0 }))
+const opening = (['create', 'drive', 'watch'] as const).map(operation => ({ at: 0, operation, door: 0 }))
 
 /**
  * Runs a plan on a lab, mends everything, waits until nothing is under way, and compares.
