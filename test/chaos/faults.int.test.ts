@@ -168,8 +168,8 @@ describe('every fault strikes and is mended', { skip: noLab(), concurrency: fals
     await during(killEngine, async () => {
       await assert.rejects(host.docker.ping())
       assert(existsSync(`/proc/${Pid}`))
-      // Nobody can say whose its address is by now.
-      await assert.rejects(browserAnswers(), /503 !== 200/)
+      // Nobody can say whose its address is, once the agent has seen the end of the engine's events.
+      await eventually(() => assert.rejects(browserAnswers(), /503 !== 200/))
     })
     await host.docker.ping()
     await eventually(async () => {
