@@ -48,7 +48,7 @@ export const createEdge = (deps: {
         // A program that compares a page's Origin with its Host would else refuse its own pages.
         ...(isOwnPage(req.headers) ? { origin } : {}),
       },
-      drop: Object.keys(req.headers).filter(name => name.startsWith(ownHeaders)),
+      drop: name => name.startsWith(ownHeaders),
       forwarded: 'keep',
       answerHeader: (name, value) => {
         if (name.startsWith(ownHeaders)) return undefined

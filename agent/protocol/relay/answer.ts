@@ -7,6 +7,8 @@ import type { RelayProblem, RelayTarget } from './types.ts'
 
 /** Informational answers to one request. They are not held back for a slow client, so there must be an end to them. */
 const maxInformed = 32
+/** Bytes of a body that may be held until its end, to go out with its head in one write. */
+const maxHeld = 16 * 1024
 
 /** What the client is told: the upstream's answer as it comes, or a problem of the relay's own. */
 export class Answer {
@@ -17,7 +19,10 @@ export class Answer {
   code: RelayErrorCode | undefined
   readonly #res: http.ServerResponse
   readonly #target: RelayTarget
-  #hasLength = false
+  /** Bytes of body that the head has promised. */
+  #length: number | undefined
+  /** A whole body, which came at once: its end is next. */
+  #held: Buffer | undefined
   #informed = 0
   /** Something else was sent in place of the upstream's answer, which only has to run out. */
   #isReplaced = false
@@ -59,11 +64,16 @@ export class Answer {
       return
     }
     this.status = status
-    this.#hasLength = headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'content-length')
-    // SSE and long polls want the head now, not with the first event; what came with it goes out in one piece.
-    queueMicrotask(() => {
-      if (this.bytes === 0 && !this.#res.writableEnded && !this.#res.destroyed) this.#res.flushHeaders()
-    })
+    this.#length = lengthOf(headers)
+    queueMicrotask(this.#goOn)
+  }
+
+  /** SSE and long polls want the head now, not with the first event; what came with it goes out in one piece. */
+  #goOn = (): void => {
+    if (this.#res.writableEnded || this.#res.destroyed) return
+    if (this.#held !== undefined) this.#res.write(this.#held)
+    else if (this.bytes === 0) this.#res.flushHeaders()
+    this.#held = undefined
   }
 
   /** False: wait for the response's `drain`. */
@@ -71,6 +81,11 @@ export class Answer {
     // Sent whole already: what still comes only has to run out.
     if (this.#isReplaced || this.#res.writableEnded) return true
     this.bytes += chunk.length
+    if (chunk.length === this.#length && chunk.length <= maxHeld) {
+      this.#held = chunk
+      queueMicrotask(this.#goOn)
+      return true
+    }
     return this.#res.write(chunk)
   }
 
@@ -82,7 +97,10 @@ export class Answer {
       this.fail('upstream-malformed')
       return
     }
-    this.#res.end()
+    // As text it shares a write with the head; every byte is a character of this encoding.
+    if (this.#held === undefined) this.#res.end()
+    else this.#res.end(this.#held.toString('latin1'), 'latin1')
+    this.#held = undefined
   }
 
   /** A problem of its own while nothing was sent; a visible break afterwards. The first failure is the one that counts. */
@@ -104,7 +122,7 @@ export class Answer {
   /** A body that only the end of the connection delimits would look whole after a FIN: reset it. */
   #cut(): void {
     const { socket } = this.#res
-    if (!this.#res.chunkedEncoding && !this.#hasLength && socket instanceof Socket) reset(socket)
+    if (!this.#res.chunkedEncoding && this.#length === undefined && socket instanceof Socket) reset(socket)
     this.#res.destroy()
   }
 }
@@ -130,3 +148,9 @@ export function plainProblem(failure: { code: RelayErrorCode; status: number; ti
 }
 
 const isReason = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]+$/.test(text)
+
+function lengthOf(headers: readonly string[]): number | undefined {
+  for (let i = 0; i < headers.length; i += 2)
+    if (headers[i]?.length === 14 && headers[i]?.toLowerCase() === 'content-length') return Number(headers[i + 1])
+  return undefined
+}

@@ -26,7 +26,7 @@ const isForwarded = (name: string): boolean =>
  * @throws RelayFault `bad-request` when the client sent two Host headers: they name two owners of one request.
  */
 export function requestHeaders(req: http.IncomingMessage, target: RelayTarget): string[] {
-  const dropped = lowerCased([...(target.drop ?? []), ...Object.keys(target.headers)])
+  const replaced = lowerCased(target.headers)
   const named = connectionOptions(req.headers.connection)
   const keepForwarded = target.forwarded === 'keep'
   const kept: string[] = []
@@ -35,7 +35,7 @@ export function requestHeaders(req: http.IncomingMessage, target: RelayTarget): 
     const original = req.rawHeaders[i] ?? ''
     const name = original.toLowerCase()
     if (name === 'host' && ++hosts > 1) throw new RelayFault('bad-request')
-    if (hopByHop.has(name) || dropped.has(name)) continue
+    if (hopByHop.has(name) || replaced.includes(name) || target.drop?.(name)) continue
     // Only chunks have trailers; Node writes no other request that announces some.
     if (name === 'trailer' && req.headers['transfer-encoding'] === undefined) continue
     if (named.has(name) || (!keepForwarded && isForwarded(name))) continue
@@ -45,7 +45,7 @@ export function requestHeaders(req: http.IncomingMessage, target: RelayTarget): 
     const { for: address, proto, host } = target.forwarded
     kept.push('X-Forwarded-For', address, 'X-Forwarded-Proto', proto, 'X-Forwarded-Host', host)
   }
-  for (const [name, value] of Object.entries(target.headers)) kept.push(name, value)
+  for (const name of Object.keys(target.headers)) kept.push(name, target.headers[name] ?? '')
   return kept
 }
 
@@ -64,20 +64,20 @@ export function answerHeaders(raw: readonly string[], target: RelayTarget): stri
     else if (name === 'transfer-encoding') chunked = true
   }
   const named = connectionOptions(connection)
-  const replaced = target.answerHeaders ?? {}
-  const dropped = lowerCased(Object.keys(replaced))
+  const replaced = target.answerHeaders ?? none
+  const dropped = lowerCased(replaced)
   const kept: string[] = []
   for (let i = 0; i < raw.length; i += 2) {
     const original = raw[i] ?? ''
     const name = original.toLowerCase()
-    if (hopByHop.has(name) || named.has(name) || dropped.has(name)) continue
+    if (hopByHop.has(name) || named.has(name) || dropped.includes(name)) continue
     // A length beside chunks is a lie about one of them (RFC 9112 section 6.3): the chunks rule.
     if (chunked && name === 'content-length') continue
     const value = raw[i + 1] ?? ''
     const passed = target.answerHeader === undefined ? value : target.answerHeader(name, value)
     if (passed !== undefined) kept.push(original, passed)
   }
-  for (const [name, value] of Object.entries(replaced)) kept.push(name, value)
+  for (const name of Object.keys(replaced)) kept.push(name, replaced[name] ?? '')
   return kept
 }
 
@@ -100,11 +100,11 @@ const neverTrails =
 
 /** Trailer fields of a request that may be passed on: of what may not be a header of it, none (RFC 9110 section 6.5.1). */
 export function requestTrailers(raw: readonly string[], target: RelayTarget): [string, string][] {
-  const dropped = lowerCased([...(target.drop ?? []), ...Object.keys(target.headers)])
+  const replaced = lowerCased(target.headers)
   const kept: [string, string][] = []
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]?.toLowerCase() ?? ''
-    if (hopByHop.has(name) || endToEnd.has(name) || dropped.has(name)) continue
+    if (hopByHop.has(name) || endToEnd.has(name) || replaced.includes(name) || target.drop?.(name)) continue
     if (isForwarded(name) || neverTrails.test(name)) continue
     kept.push([raw[i] ?? '', raw[i + 1] ?? ''])
   }
@@ -113,8 +113,11 @@ export function requestTrailers(raw: readonly string[], target: RelayTarget): [s
 
 const nothing: ReadonlySet<string> = new Set()
 
-function lowerCased(names: readonly string[]): ReadonlySet<string> {
-  return names.length === 0 ? nothing : new Set(names.map(name => name.toLowerCase()))
+const none: Readonly<Record<string, string>> = {}
+
+/** Of a handful of names: looked through one by one. */
+function lowerCased(headers: Readonly<Record<string, string>>): readonly string[] {
+  return Object.keys(headers).map(name => name.toLowerCase())
 }
 
 function connectionOptions(value: string | undefined): ReadonlySet<string> {

@@ -27,6 +27,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Exchange {
   readonly #body: RequestBody | null
   readonly #pools: Pools
   readonly #req: http.IncomingMessage
+  readonly #res: http.ServerResponse
   readonly #request: PooledRequest
   readonly #mayRepeat: boolean
   #connection: Connection = { requests: 0, broken: false }
@@ -39,11 +40,13 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Exchange {
 
   /** @throws RelayFault `bad-request` */
   constructor(pools: Pools, req: http.IncomingMessage, res: http.ServerResponse, answer: Answer, target: RelayTarget) {
-    const headers = without(requestHeaders(req, target), 'expect')
+    const asked = requestHeaders(req, target)
+    const headers = req.headers.expect === undefined ? asked : without(asked, 'expect')
     const idleMs = target.idleTimeoutMs ?? defaultIdleTimeoutMs
     const uploadIdleMs = target.uploadIdleTimeoutMs ?? idleMs
     this.#pools = pools
     this.#req = req
+    this.#res = res
     this.#answer = answer
     this.#body = hasBody(req) ? new RequestBody(req, uploadIdleMs) : null
     this.#mayRepeat = this.#body === null && repeatable.has(req.method ?? '')
@@ -60,7 +63,6 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Exchange {
         this.#connection = connection
       },
     }
-    res.on('drain', () => this.#controller?.resume())
     this.#body?.on('error', () => {})
   }
 
@@ -103,12 +105,14 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Exchange {
       }
       return
     }
-    this.#endsWithConnection = !raw.some((name, i) => i % 2 === 0 && /^(content-length|transfer-encoding)$/i.test(name))
+    this.#endsWithConnection = !raw.some(isFraming)
     this.#answer.start(status, message, raw)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#answer.write(chunk)) controller.pause()
+    if (this.#answer.write(chunk)) return
+    controller.pause()
+    this.#res.once('drain', this.#resume)
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
@@ -129,6 +133,8 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Exchange {
     this.#forgetBody()
   }
 
+  #resume = (): void => this.#controller?.resume()
+
   #forgetBody(): void {
     if (this.#body === null) return
     this.#body.destroy()
@@ -146,3 +152,7 @@ function latin1(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
   if (!Array.isArray(raw)) return []
   return raw.map(part => (typeof part === 'string' ? part : part.toString('latin1')))
 }
+
+/** Whether it is the name, in a flat list, of a header that says where a body ends. */
+const isFraming = (name: string, at: number): boolean =>
+  at % 2 === 0 && (name.length === 14 || name.length === 17) && /^(content-length|transfer-encoding)$/i.test(name)

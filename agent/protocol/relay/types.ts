@@ -25,8 +25,8 @@ export interface RelayTarget {
   path: string
   /** Set last: each replaces whatever the client sent under that name. `host` replaces the client's Host, else it is kept. */
   headers: Readonly<Record<string, string>>
-  /** Names of request headers that must not reach the upstream, any case: credentials of this hop. */
-  drop?: readonly string[]
+  /** Whether a header of the request must not reach the upstream, as a credential of this hop. `name` is lower case. */
+  drop?: (name: string) => boolean
   /**
    * The client's own `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are always dropped, except with `'keep'`: for a hop
    * whose client is our own gateway, which has set them.

@@ -110,7 +110,7 @@ it('a request of which all is known is passed on at once, and counted while it l
   const [target] = relayed
   assert.equal(target?.origin, 'http://h1:1')
   assert.match(target?.path ?? '', /rt_1.*3.*\/rpc\/run\?x=1$/)
-  assert(target?.drop?.includes('authorization'))
+  assert(target?.drop?.('authorization'))
   assert.deepEqual(open, { count: 1, generation: 3 })
   await new Promise(resolve => setImmediate(resolve))
   assert.equal(open.count, 0)

@@ -89,7 +89,7 @@ export const portTargetOf = async (
   return {
     ...onward,
     headers: { ...target.headers, ...(cookies === undefined ? {} : { cookie: cookies }) },
-    drop: [...ours.filter(header => !passed.has(header)), ...(cookies === undefined ? ['cookie'] : [])],
+    drop: name => (ours.has(name) && !passed.has(name)) || (name === 'cookie' && cookies === undefined),
     forwarded: {
       ...(target.forwarded as Exclude<RelayTarget['forwarded'], 'keep' | undefined>),
       host: new URL(origin).host,

@@ -10,7 +10,7 @@ import { placeOf } from './place.ts'
 import { insteadOfAgent } from './relay-problem.ts'
 
 /** Headers that are between the caller and us: never for a container. */
-export const ours = [
+export const ours: ReadonlySet<string> = new Set([
   'authorization',
   'proxy-authorization',
   'cookie',
@@ -19,7 +19,9 @@ export const ours = [
   hopHeader,
   'x-porthole-key',
   'x-porthole-access',
-]
+])
+
+const isOurs = (name: string): boolean => ours.has(name)
 
 /**
  * What a container answers must not act in our origin's name: it sets no cookies and no policies there, and if a
@@ -67,7 +69,7 @@ const awake = async (house: House, { runtime }: Visit, signal: AbortSignal | und
 }
 
 type Way = {
-  runtime: RuntimeRow
+  runtime: Pick<RuntimeRow, 'id' | 'generation' | 'ownerHash'>
   host: Pick<HostView, 'url' | 'certificate'>
   hop: string
   port: string
@@ -110,7 +112,7 @@ export const wayTo = (
     ...(host.certificate === null ? {} : { certificate: host.certificate }),
     path: edgePath(id, generation, port, rest),
     headers: { [hopHeader]: hop },
-    drop: ours,
+    drop: isOurs,
     forwarded: {
       for: req.socket.remoteAddress ?? 'unknown',
       proto: house.base.startsWith('https:') ? 'https' : 'http',

@@ -1,4 +1,5 @@
 import type { Bench, BenchOptions } from '../bench.ts'
+import { cpuOf } from '../cpu.ts'
 import { median, spread } from '../simulation/figures.ts'
 import type { Table } from '../table.ts'
 import { loadHttp } from './program.ts'
@@ -61,6 +62,10 @@ const measure = async ({ quick: isQuick, only, tell, signal }: BenchOptions): Pr
       tell('idle')
       tables.push(await idleViews(world, effort.idle))
     }
+    if (isAsked('gateways')) {
+      tell('gateways')
+      tables.push(await twoGateways(world, effort, signal))
+    }
     return tables
   } finally {
     await world.close()
@@ -71,7 +76,7 @@ const measure = async ({ quick: isQuick, only, tell, signal }: BenchOptions): Pr
 export const edge: Bench = {
   name: 'edge',
   what: 'requests, sockets and idle views through the edge, beside nginx and http-proxy, one core for what is measured',
-  parts: [...parts.map(({ name }) => name), 'idle'],
+  parts: [...parts.map(({ name }) => name), 'idle', 'gateways'],
   run: measure,
 }
 
@@ -114,5 +119,41 @@ const idleViews = async ({ ways, clients }: EdgeWorld, connections: number): Pro
     title: `${connections} open views that say nothing`,
     columns: ['', 'KiB of the first process each', 'round trip p50 ms', 'p99 ms'],
     rows,
+  }
+}
+
+/**
+ * One gateway by itself, and two at once, by what a request costs each: on two cores there is none left for load and upstream,
+ * so the requests that they take together would say what those use.
+ */
+const twoGateways = async (
+  { ways, second, wrk }: EdgeWorld,
+  { repeats, seconds }: Effort,
+  signal: AbortSignal,
+): Promise<Table> => {
+  const first = ways.find(({ name }) => name === 'gateway')
+  if (!first) throw new Error('there is no gateway to measure')
+  const costs = async (at: readonly Way[]) => {
+    signal.throwIfAborted()
+    const before = at.map(({ pid }) => cpuOf(pid))
+    const taken = await Promise.all(
+      at.map(({ http }) => loadHttp(wrk, http, { connections: 64, seconds, core: otherCore })),
+    )
+    return at.map(({ pid }, n) => (1e6 * (cpuOf(pid) - (before[n] ?? 0))) / ((taken[n]?.perSecond ?? 0) * seconds))
+  }
+  const alone: number[] = []
+  const both: number[] = []
+  for (let round = 0; round < repeats; round += 1) {
+    alone.push(...(await costs([first])))
+    both.push(...(await costs([first, second])))
+  }
+  return {
+    title: 'Two gateways, HTTP GET of 1 KiB',
+    note: 'The second shares its core with load, upstream and Postgres. "Times one" is what two whole cores would take by these costs.',
+    columns: ['', 'µs of CPU for a request', 'times one'],
+    rows: [
+      ['one', spread(alone, 0), ''],
+      ['each of two', spread(both, 0), ((2 * median(alone)) / median(both)).toFixed(2)],
+    ],
   }
 }

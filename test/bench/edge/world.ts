@@ -24,7 +24,14 @@ export type Way = {
   pid: number
 }
 
-export type EdgeWorld = { ways: Way[]; clients: Part; wrk: string; close(): Promise<void> }
+export type EdgeWorld = {
+  ways: Way[]
+  /** A gateway of its own on the core of the load, for the same runtimes. */
+  second: Way
+  clients: Part
+  wrk: string
+  close(): Promise<void>
+}
 
 /** Everything that is measured has this core; load, upstreams and Postgres share the other. */
 export const measuredCore = 0
@@ -80,9 +87,9 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
     })
     const nginx = async (name: string, upstream: number, buffers: 'default' | '64k' = 'default') =>
       keep(startNginxProxy({ dir, name, port: await freePort(), program, upstream, buffers }), measuredCore)
-    const proxy = async (kind: 'relay' | 'http-proxy', upstream: number) => {
+    const proxy = async (kind: 'relay' | 'unasked' | 'http-proxy', upstream: number, hop?: string) => {
       const part = await keep(startPart(here('proxy-part.ts')), measuredCore)
-      return { pid: part.pid, port: await part.ask<number>(kind, { upstream }) }
+      return { pid: part.pid, port: await part.ask<number>(kind, { upstream, hop }) }
     }
 
     const nginxWeb = await nginx('nginx-web', page.port)
@@ -96,10 +103,16 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
     const porthole = await openPorthole({ page: page.port, sockets })
     endings.push(porthole.close)
     await pin(porthole.gateway.pid, measuredCore)
+    await pin(porthole.second.pid, otherCore)
     await pin(porthole.agent.pid, measuredCore)
-    const through = (name: string, hops: 1 | 2): Way => {
-      const { headers, hashes } = porthole
-      const { port, pid } = porthole.gateway
+    // As long as a hop token is.
+    const hop = porthole.headers.Authorization.slice(7)
+    const unasked = {
+      web: await proxy('unasked', page.port, hop),
+      sockets: await proxy('unasked', sockets, hop),
+    }
+    const { headers, hashes } = porthole
+    const through = (name: string, hops: 1 | 2, { port, pid } = porthole.gateway): Way => {
       const hash = (kind: 'web' | 'sockets') => (hops === 2 ? hashes.both : hashes[kind])
       return {
         ...{ name, hops, pid },
@@ -108,6 +121,7 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
         flood: { port, headers, path: `/cdp/${hash('sockets')}` },
       }
     }
+    const gateway = through('gateway', 1)
     const large = plain('nginx, 64 KiB buffers', 1, nginxWeb.port, nginxLarge.port, nginxLarge.pid)
     return {
       ways: [
@@ -116,10 +130,17 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
         large,
         plain('http-proxy', 1, old.web.port, old.sockets.port, old.sockets.pid),
         plain('relay alone', 1, relay.web.port, relay.sockets.port, relay.sockets.pid),
-        through('gateway', 1),
+        {
+          ...{ name: 'gateway that asks nobody', hops: 1, pid: unasked.sockets.pid },
+          http: { ...gateway.http, port: unasked.web.port },
+          echo: { ...gateway.echo, port: unasked.sockets.port },
+          flood: { ...gateway.flood, port: unasked.sockets.port },
+        },
+        gateway,
         plain('nginx → nginx', 2, nginxWebOuter.port, nginxSocketsOuter.port, nginxSocketsOuter.pid),
         through('gateway → agent', 2),
       ],
+      second: through('second gateway', 1, porthole.second),
       clients,
       wrk,
       close,
@@ -141,8 +162,8 @@ const openPorthole = async ({ page, sockets }: { page: number; sockets: number }
     await world.close()
   }
   try {
-    const [gateway] = await world.startGateways(1)
-    if (!gateway) throw new Error('no gateway was started')
+    const [gateway, second] = await world.startGateways(2, { LOG_LEVEL: 'info' })
+    if (!gateway || !second) throw new Error('no gateways were started')
     const { tenantToken } = await world.mintTokens(gateway)
     const lastSeenAt = new Date(Date.now() + forever * 1000)
     const run = async (owner: string, host: string, port: number): Promise<RuntimeRow> => {
@@ -172,6 +193,7 @@ const openPorthole = async ({ page, sockets }: { page: number; sockets: number }
     })
     return {
       gateway,
+      second,
       agent,
       headers: { Authorization: `Bearer ${tenantToken}` },
       hashes: { web: web.ownerHash, sockets: ws.ownerHash, both: both.ownerHash },

@@ -19,7 +19,8 @@ export type World = {
   sql: postgres.Sql
   /** Seconds of CPU that Postgres has used. */
   postgresCpu(): number
-  startGateways(count: number): Promise<SimulatedGateway[]>
+  /** @param settings of their environment, beside those that every one has */
+  startGateways(count: number, settings?: Readonly<Record<string, string>>): Promise<SimulatedGateway[]>
   /** Tokens of the tenant `t0`. */
   mintTokens(gateway: SimulatedGateway): Promise<BootstrapTokens>
   startFleet(): Part
@@ -87,7 +88,7 @@ const enter = async (databaseUrl: string, dir: string) => {
       },
     }
   }
-  const startOne = async (n: number): Promise<SimulatedGateway> => {
+  const startOne = async (n: number, settings: Readonly<Record<string, string>>): Promise<SimulatedGateway> => {
     const port = await freePort()
     const url = `http://127.0.0.1:${port}`
     const child = await startGateway({
@@ -96,6 +97,7 @@ const enter = async (databaseUrl: string, dir: string) => {
       settings: {
         ...{ LOG_LEVEL: 'warn', PORTHOLE_MAX_CONNECTIONS: '20000', PORTHOLE_MAX_OPEN: '20000' },
         ...{ PORTHOLE_MAX_OPEN_PER_TENANT: '20000', PORTHOLE_MAX_OPEN_PER_OWNER: '20000' },
+        ...settings,
       },
     })
     return { ...child, port, url }
@@ -103,9 +105,9 @@ const enter = async (databaseUrl: string, dir: string) => {
   return {
     databaseUrl,
     sql,
-    startGateways: async (count: number) => {
+    startGateways: async (count: number, settings: Readonly<Record<string, string>> = {}) => {
       const gateways: SimulatedGateway[] = []
-      for (let n = 1; n <= count; n += 1) gateways.push(keep(await startOne(n)))
+      for (let n = 1; n <= count; n += 1) gateways.push(keep(await startOne(n, settings)))
       return gateways
     },
     mintTokens: ({ url }: SimulatedGateway) =>
