@@ -46,6 +46,25 @@ describe('the table of routes', { concurrency: false }, () => {
     await fresh.drop()
   })
 
+  it('a route is kept although others move while it is read, and not when it has moved itself', async () => {
+    const own = createRouteTable({ db: database.db, lookout: lookout.db, changes, log: testLog('routes') })
+    try {
+      const reading = own.runtime('default', alice.ownerHash)
+      own.forget(alice.id)
+      await reading
+      assert.equal(own.knownRuntime('default', alice.ownerHash), undefined)
+      // The notice of her start may still be on its way.
+      await eventually(async () => {
+        const another = own.runtime('default', alice.ownerHash)
+        own.forget('rt_other')
+        await another
+        assert.equal(own.knownRuntime('default', alice.ownerHash)?.id, alice.id)
+      })
+    } finally {
+      await own.close()
+    }
+  })
+
   it('a row that somebody has locked holds up the note of its use, and nothing else', async () => {
     assert.equal((await routes.runtime('default', alice.ownerHash))?.id, alice.id)
     const holder = connect(fresh.url, { max: 1 })

@@ -12,6 +12,7 @@ import type { Logger } from 'pino'
 import type { Changes } from '../runtimes/changes.ts'
 import { isTurning } from '../runtimes/driver.ts'
 import { within } from '../within.ts'
+import { createForgotten } from './forgotten.ts'
 
 /**
  * Where running runtimes are, in memory: known routes cost no query, and keep opening while the database is away. Kept
@@ -75,15 +76,14 @@ export const createRouteTable = ({
   const byKey = new Map<string, RuntimeRow>()
   const keys = new Map<string, string>()
   const hosts = new Map<string, HostView>()
-  /** How often what is known of a runtime was forgotten: a row read before that is not kept. */
-  let forgotten = 0
+  const forgotten = createForgotten()
   let goodAt = now()
   let away = false
   let trustedUntil = Number.NEGATIVE_INFINITY
   let touched = new Set<string>()
 
   const forget = (id: string) => {
-    forgotten++
+    forgotten.note(id)
     const key = keys.get(id)
     if (key === undefined) return
     keys.delete(id)
@@ -187,9 +187,9 @@ export const createRouteTable = ({
       const key = keyOf(tenant, ownerHash)
       const known = byKey.get(key)
       if (known && isGood()) return known
-      const before = forgotten
+      const mayKeep = forgotten.begin()
       const row = await ask(findByHash(db, tenant, ownerHash))
-      if (row && isKeepable(row) && before === forgotten) keep(key, row)
+      if (row && isKeepable(row) && mayKeep(row.id)) keep(key, row)
       return row
     },
     host: async id => {
