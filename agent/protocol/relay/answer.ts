@@ -55,7 +55,12 @@ export class Answer {
       sendProblem(this.#res, instead.status, instead)
       return
     }
-    const headers = answerHeaders(rawHeaders, this.#target)
+    if (status < 200) {
+      // A 101 that nobody has asked for: whoever stands in front would take what follows for another protocol.
+      this.fail('upstream-malformed')
+      return
+    }
+    const headers = answerHeaders(rawHeaders, this.#target, this.#hasTrailers(status))
     try {
       this.#res.writeHead(status, message !== undefined && isReason(message) ? message : undefined, headers)
     } catch {
@@ -68,11 +73,18 @@ export class Answer {
     queueMicrotask(this.#goOn)
   }
 
+  /** Whether the client's answer may end with trailers, which only chunks do. */
+  #hasTrailers(status: number): boolean {
+    const { method, httpVersion } = this.#res.req
+    return httpVersion !== '1.0' && method !== 'HEAD' && status !== 204 && status !== 304
+  }
+
   /** SSE and long polls want the head now, not with the first event; what came with it goes out in one piece. */
   #goOn = (): void => {
     if (this.#res.writableEnded || this.#res.destroyed) return
     if (this.#held !== undefined) this.#res.write(this.#held)
-    else if (this.bytes === 0) this.#res.flushHeaders()
+    // Not `flushHeaders`, which sends as UTF-8 what are bytes.
+    else if (this.bytes === 0) this.#res.write('', 'latin1')
     this.#held = undefined
   }
 
@@ -129,6 +141,8 @@ export class Answer {
 
 /** Sends a whole problem answer. */
 export function sendProblem(res: http.ServerResponse, status: number, problem: RelayProblem): void {
+  // What a head that could not be written has left.
+  res.statusMessage = ''
   res.writeHead(status, { ...problem.headers, 'Content-Length': Buffer.byteLength(problem.body) })
   res.end(problem.body)
 }

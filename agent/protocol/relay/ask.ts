@@ -76,6 +76,12 @@ export function passAnswer(
   idleMs: number,
 ): void {
   answer.start(upstream.statusCode ?? 502, upstream.statusMessage, upstream.rawHeaders)
+  if (answer.code !== undefined) {
+    // It could not be passed on, and the client has been told so.
+    upstream.on('error', () => {})
+    upstream.destroy()
+    return
+  }
   const giveUp = () => {
     if (upstream.isPaused()) return silence?.refresh()
     answer.fail('idle-timeout')

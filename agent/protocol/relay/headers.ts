@@ -54,8 +54,8 @@ export function without(headers: readonly string[], name: string): string[] {
   return headers.filter((_, i) => headers[i - (i % 2)]?.toLowerCase() !== name)
 }
 
-/** The answer's headers as the client gets them, flat, from the upstream's flat ones. */
-export function answerHeaders(raw: readonly string[], target: RelayTarget): string[] {
+/** The answer's headers as the client gets them, flat, from the upstream's flat ones. `hasTrailers`: if it comes in chunks. */
+export function answerHeaders(raw: readonly string[], target: RelayTarget, hasTrailers = false): string[] {
   let connection: string | undefined
   let chunked = false
   for (let i = 0; i < raw.length; i += 2) {
@@ -73,6 +73,8 @@ export function answerHeaders(raw: readonly string[], target: RelayTarget): stri
     if (hopByHop.has(name) || named.has(name) || dropped.includes(name)) continue
     // A length beside chunks is a lie about one of them (RFC 9112 section 6.3): the chunks rule.
     if (chunked && name === 'content-length') continue
+    // Only chunks have trailers; Node writes no other answer that announces some.
+    if (name === 'trailer' && !(chunked && hasTrailers)) continue
     const value = raw[i + 1] ?? ''
     const passed = target.answerHeader === undefined ? value : target.answerHeader(name, value)
     if (passed !== undefined) kept.push(original, passed)

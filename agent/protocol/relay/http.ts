@@ -4,7 +4,7 @@ import type { Answer } from './answer.ts'
 import { codeOf, type RelayErrorCode, RelayFault } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { requestHeaders, without } from './headers.ts'
-import { leftover } from './leftover.ts'
+import { leftover, outliveUpload } from './leftover.ts'
 import type { Connection, PooledRequest } from './pool.ts'
 import { hasBody, RequestBody } from './request-body.ts'
 import type { RelayResult, RelayTarget } from './types.ts'
@@ -106,6 +106,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Exchange {
       return
     }
     this.#endsWithConnection = !raw.some(isFraming)
+    if (this.#body !== null) outliveUpload(this.#req, this.#res)
     this.#answer.start(status, message, raw)
   }
 
@@ -129,6 +130,7 @@ export class HttpExchange implements Dispatcher.DispatchHandler, Exchange {
       this.#pools.fresh.dispatch({ ...this.#request, reset: true }, this)
       return
     }
+    if (this.#body !== null && !this.#res.headersSent) outliveUpload(this.#req, this.#res)
     this.#answer.fail(codeOf(error))
     this.#forgetBody()
   }

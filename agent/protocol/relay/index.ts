@@ -1,6 +1,6 @@
 export { connector } from './connect.ts'
 export { type RelayErrorCode, RelayFault, relayErrors } from './errors.ts'
-export { leftover } from './leftover.ts'
+export { leftover, outliveUpload } from './leftover.ts'
 export { createPeers } from './peers.ts'
 export { createPin } from './pin.ts'
 export { refuseUpgrade } from './refuse.ts'

@@ -60,6 +60,8 @@ export function createPool(connect: Connect, keepAliveMs: number): Agent {
     allowH2: false,
     pipelining: 1,
     keepAliveTimeout: keepAliveMs,
+    // An upstream that says how long it keeps one is taken at its word only up to that.
+    keepAliveMaxTimeout: keepAliveMs,
     maxHeaderSize: 16 * 1024,
   } as const satisfies Client.Options
   const client = (origin: URL) => new BookkeepingClient(origin, options, connect)

@@ -2,6 +2,7 @@ import { endlessCases } from './endless-cases.ts'
 import { faultCases } from './fault-cases.ts'
 import { handshakeCases } from './handshake-cases.ts'
 import { httpCases } from './http-cases.ts'
+import { rareCases } from './rare-cases.ts'
 import { tlsCases } from './tls-cases.ts'
 import { upgradeCases } from './upgrade-cases.ts'
 import { uploadCases } from './upload-cases.ts'
@@ -16,5 +17,6 @@ export function relayCases(hops: number): void {
   upgradeCases(hops)
   handshakeCases(hops)
   webSocketCases(hops)
+  rareCases(hops)
   tlsCases(hops)
 }

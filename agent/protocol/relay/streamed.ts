@@ -6,7 +6,7 @@ import { codeOf, type RelayErrorCode, RelayFault } from './errors.ts'
 import type { Exchange } from './exchange.ts'
 import { requestHeaders, requestTrailers, without } from './headers.ts'
 import { defaultAnswerTimeoutMs, defaultIdleTimeoutMs } from './http.ts'
-import { leftover } from './leftover.ts'
+import { leftover, outliveUpload } from './leftover.ts'
 import { hasBody, RequestBody } from './request-body.ts'
 import type { RelayResult, RelayTarget } from './types.ts'
 
@@ -101,16 +101,21 @@ export class StreamedExchange implements Exchange {
         request.destroy(error instanceof Error ? error : undefined)
       }
     })
+    request.on('upgrade', (_, upstream) => {
+      // Nobody has asked for another protocol.
+      upstream.destroy()
+      this.#end('upstream-malformed')
+    })
     request.on('response', upstream => {
-      // Whether a client without leave sends the body all the same is not known, so nothing can follow on the connection.
-      if (this.#waiting) this.#res.shouldKeepAlive = false
+      this.#settleConnection()
       passAnswer(upstream, this.#res, this.#answer, this.#target.idleTimeoutMs ?? defaultIdleTimeoutMs)
       upstream.on('close', () => this.#forgetBody())
     })
     this.#body.on('error', error => request.destroy(error))
     // Before the pipe's own look at the end, which is the end of the request.
     this.#body.once('end', () => this.#addTrailers(request))
-    request.flushHeaders()
+    // Not `flushHeaders`, which sends as UTF-8 what are bytes.
+    request.write('', 'latin1')
     // A client that waits for leave sends when it has it, or when it is tired of waiting: passed on as it comes.
     this.#body.pipe(request)
   }
@@ -126,9 +131,16 @@ export class StreamedExchange implements Exchange {
   }
 
   #end(code: RelayErrorCode): void {
-    if (this.#waiting && !this.#res.headersSent) this.#res.shouldKeepAlive = false
+    if (!this.#res.headersSent) this.#settleConnection()
     this.#answer.fail(code)
     this.#forgetBody()
+  }
+
+  /** What becomes of the client's connection when the answer begins. */
+  #settleConnection(): void {
+    // Whether a client without leave sends the body all the same is not known, so nothing can follow on the connection.
+    if (this.#waiting) this.#res.shouldKeepAlive = false
+    else outliveUpload(this.#req, this.#res)
   }
 
   #forgetBody(): void {
