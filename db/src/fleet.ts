@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { Db } from './connect.ts'
 import { lostAfterSeconds, unreachableAfterSeconds } from './hosts.ts'
+import { isAnyOf } from './raw.ts'
 import { type HostRow, hosts } from './schema.ts'
 
 /** What of a host changes with its runtimes and its heartbeats. */
@@ -100,4 +101,4 @@ export const readTraits = (db: Db, ids: readonly string[]): Promise<HostTraits[]
   db
     .select({ id: hosts.id, name: hosts.name, labels: hosts.labels, images: hosts.images })
     .from(hosts)
-    .where(sql`${hosts.id} = any(array(select json_array_elements_text(${JSON.stringify(ids)}::text::json)))`)
+    .where(isAnyOf(hosts.id, ids))

@@ -1,6 +1,7 @@
-import { and, asc, eq, gt, inArray, isNull, ne, or, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, ne, or, type SQL, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
+import { isAnyOf } from './raw.ts'
 import { type HostRow, hosts, type ProfileRow, profiles, runtimes, volumeRemovals } from './schema.ts'
 
 /** Seconds of silence, on the database's clock, after which nothing is placed on a host. */
@@ -81,7 +82,7 @@ export const listHostsWhere = (db: Tx, condition: SQL): Promise<HostView[]> =>
 
 /** Those of these hosts that have not been removed. */
 export const listHostsById = async (db: Tx, ids: string[]): Promise<HostView[]> =>
-  ids.length === 0 ? [] : listHostsWhere(db, inArray(hosts.id, ids))
+  ids.length === 0 ? [] : listHostsWhere(db, isAnyOf(hosts.id, ids))
 
 /** A keyset page of hosts by id. */
 export const listHosts = (db: Tx, page: { limit: number; after?: string | undefined }): Promise<HostView[]> =>

@@ -2,6 +2,7 @@ import { and, eq, inArray, isNull, ne, or, sql } from 'drizzle-orm'
 import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { lostAfterSeconds, reserveAgain, unreachableAfterSeconds } from './hosts.ts'
+import { isAnyOf } from './raw.ts'
 import { giveBack, inMs, move, moveAndRelease, needOf, reservedOf } from './runtimes.ts'
 import { events, hosts, profiles, type RuntimeRow, runtimes, volumeRemovals } from './schema.ts'
 import { takeQuotaAgain } from './tenants.ts'
@@ -164,7 +165,7 @@ export const listForReconciling = (db: Tx, hostId: string, ids: string[]): Promi
     .where(
       or(
         and(eq(runtimes.hostId, hostId), inArray(runtimes.state, ['running', 'paused', 'lost'])),
-        ids.length === 0 ? undefined : inArray(runtimes.id, ids),
+        ids.length === 0 ? undefined : isAnyOf(runtimes.id, ids),
       ),
     )
 
@@ -189,6 +190,6 @@ export const listSettledFor = async (db: Tx, ids: string[], ms: number): Promise
   const rows = await db
     .select({ id: runtimes.id })
     .from(runtimes)
-    .where(and(inArray(runtimes.id, ids), sql`${runtimes.stateAt} < ${inMs(-ms)}`))
+    .where(and(isAnyOf(runtimes.id, ids), sql`${runtimes.stateAt} < ${inMs(-ms)}`))
   return new Set(rows.map(({ id }) => id))
 }

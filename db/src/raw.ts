@@ -1,5 +1,9 @@
-import { getTableColumns, type SQL, sql } from 'drizzle-orm'
+import { getTableColumns, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import { type RuntimeRow, runtimes } from './schema.ts'
+
+/** Whether a column has one of many values, which go as one parameter: Postgres takes 65,535, and each costs a gateway time. */
+export const isAnyOf = (column: SQLWrapper, values: readonly string[]): SQL =>
+  sql`${column} = any(array(select json_array_elements_text(${JSON.stringify(values)}::text::json)))`
 
 /** A row as the driver gives it: by names of columns. */
 export type Raw = Record<string, unknown>

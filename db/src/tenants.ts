@@ -53,7 +53,7 @@ export const updateTenant = (
       .where(eq(tenants.slug, slug))
       .returning()
     if (!row) return row
-    await announceAccess(tx, slug)
+    await announceAccess(tx, 'tenant', slug)
     // The cap may have been raised.
     announceRoom(tx, slug)
     return row

@@ -5,9 +5,16 @@ import { issuers, tenants, tokens } from './schema.ts'
 /** NOTIFY channel: who may do what has changed (a token was revoked, a tenant suspended, an issuer removed). */
 export const accessChannel = 'porthole_access'
 
-export const announceAccess = async (tx: Tx, what: string): Promise<void> => {
-  await tx.execute(sql`select pg_notify(${accessChannel}, ${what})`)
+/** Of whom something has changed: of an issuer, so have the keys that tokens are good by. */
+export type AccessKind = 'token' | 'tenant' | 'issuer'
+
+export const announceAccess = async (tx: Tx, kind: AccessKind, id: string): Promise<void> => {
+  await tx.execute(sql`select pg_notify(${accessChannel}, ${`${kind}:${id}`})`)
 }
+
+/** What a notice of access is about; undefined: nobody knows, so it may be anything. */
+export const accessKindOf = (notice: string | undefined): AccessKind | undefined =>
+  /^(token|tenant|issuer):/.exec(notice ?? '')?.[1] as AccessKind | undefined
 
 export type TokenRow = typeof tokens.$inferSelect
 
@@ -63,12 +70,13 @@ export const revokeToken = (db: Db, tenant: string, owner: BoundOwner, id: strin
       .from(tokens)
       .where(and(eq(tokens.id, id), eq(tokens.tenant, tenant), ofBoundOwner(owner)))
     if (!found) return undefined
-    await tx.execute(sql`
+    const revoked = await tx.execute(sql`
       with recursive family(id) as (
         select ${id}::text union select t.id from ${tokens} t join family f on t.parent = f.id
       )
-      update ${tokens} set revoked_at = now() where revoked_at is null and id in (select id from family)`)
-    await announceAccess(tx, id)
+      update ${tokens} set revoked_at = now() where revoked_at is null and id in (select id from family) returning id`)
+    // Asked again, it says nothing: every gateway looks when it hears of one.
+    if (revoked.length > 0) await announceAccess(tx, 'token', id)
     return found
   })
 
@@ -98,7 +106,7 @@ export type IssuerRow = typeof issuers.$inferSelect
 export const addIssuer = (db: Db, issuer: Omit<IssuerRow, 'createdAt'>): Promise<IssuerRow | undefined> =>
   db.transaction(async tx => {
     const [row] = await tx.insert(issuers).values(issuer).onConflictDoNothing().returning()
-    if (row) await announceAccess(tx, row.id)
+    if (row) await announceAccess(tx, 'issuer', row.id)
     return row
   })
 
@@ -120,6 +128,6 @@ export const removeIssuer = (db: Db, tenant: string, id: string): Promise<boolea
       .delete(issuers)
       .where(and(eq(issuers.id, id), eq(issuers.tenant, tenant)))
       .returning({ id: issuers.id })
-    await announceAccess(tx, id)
+    if (gone.length > 0) await announceAccess(tx, 'issuer', id)
     return gone.length > 0
   })

@@ -301,7 +301,13 @@ describe('who may reach what, on two gateways', { concurrency: false }, () => {
 
     it('lets nobody in while its keys cannot be had, and holds up nobody else', async () => {
       answering = 'silence'
-      await call(0, 'PATCH', '/v1/tenants/acme', admin, { createsPerMinute: null })
+      // What is known of issuers' keys is forgotten when one of them changes.
+      const added = await call(0, 'POST', '/v1/tenants/acme/issuers', admin, {
+        ...{ issuer: 'https://second.example', jwksUrl: 'https://second.example/jwks', audience: 'a' },
+        ...{ algorithms: ['ES256'], claims: { scopes: ['runtimes:read'] } },
+      })
+      assert.equal(added.status, 201, JSON.stringify(added.body))
+      assert.equal((await call(0, 'DELETE', `/v1/tenants/acme/issuers/${added.body.id}`, admin)).status, 204)
       const token = await sign({ jti: 'later' })
       const [theirs, ours] = await Promise.all([
         eventually(async () => {

@@ -1,8 +1,14 @@
 /** Which things were forgotten, so that whoever has read one meanwhile knows not to keep it. */
 export type Forgotten = {
   note(id: string): void
-  /** Begins a reading. @returns whether what was read of `id` since then may be kept */
-  begin(): (id: string) => boolean
+  begin(): Reading
+}
+
+export type Reading = {
+  /** Whether what was read of `id` since it began may be kept. */
+  mayKeep(id: string): boolean
+  /** Whether nothing at all was forgotten since it began: what it reads is as good as what is read from now on. */
+  isFresh(): boolean
 }
 
 /** @param most how many are told apart; of a reading under way while more are forgotten, nothing may be kept */
@@ -24,7 +30,10 @@ export const createForgotten = (most = 10_000): Forgotten => {
     },
     begin: () => {
       const begun = count
-      return id => begun >= horizon && (at.get(id) ?? 0) <= begun
+      return {
+        mayKeep: id => begun >= horizon && (at.get(id) ?? 0) <= begun,
+        isFresh: () => begun === count,
+      }
     },
   }
 }

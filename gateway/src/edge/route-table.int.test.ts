@@ -65,6 +65,39 @@ describe('the table of routes', { concurrency: false }, () => {
     }
   })
 
+  it('a crowd that asks for the same runtime asks the database once, and a tenant’s askers do not fill it', async () => {
+    const holder = connect(fresh.url, { max: 1 })
+    const release = Promise.withResolvers<void>()
+    const locked = Promise.withResolvers<void>()
+    const holding = holder.db.transaction(async tx => {
+      await tx.execute('lock table runtimes in access exclusive mode')
+      locked.resolve()
+      await release.promise
+    })
+    await locked.promise
+    const wide = connect(fresh.url, { max: 20 })
+    const own = createRouteTable({ db: wide.db, lookout: lookout.db, changes, log: testLog('routes') })
+    const waiting = async () => {
+      const rows = await database.db.execute<{ n: number }>(
+        `select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+           and query like '%owner_hash%'`,
+      )
+      return rows[0]?.n
+    }
+    try {
+      const crowd = Array.from({ length: 100 }, () => own.runtime('default', '0'.repeat(16)))
+      const others = Array.from({ length: 30 }, (_, n) => own.runtime('default', n.toString(16).padStart(16, '1')))
+      await eventually(async () => assert.equal(await waiting(), 8))
+      release.resolve()
+      for (const row of await Promise.all([...crowd, ...others])) assert.equal(row, undefined)
+    } finally {
+      release.resolve()
+      await holding
+      await own.close()
+      await Promise.all([holder.close(), wide.close()])
+    }
+  })
+
   it('a row that somebody has locked holds up the note of its use, and nothing else', async () => {
     assert.equal((await routes.runtime('default', alice.ownerHash))?.id, alice.id)
     const holder = connect(fresh.url, { max: 1 })

@@ -12,7 +12,8 @@ import type { Logger } from 'pino'
 import type { Changes } from '../runtimes/changes.ts'
 import { isTurning } from '../runtimes/driver.ts'
 import { within } from '../within.ts'
-import { createForgotten } from './forgotten.ts'
+import { createForgotten, type Reading } from './forgotten.ts'
+import { createTurns } from './turns.ts'
 
 /**
  * Where running runtimes are, in memory: known routes cost no query, and keep opening while the database is away. Kept
@@ -52,6 +53,10 @@ const reportMs = 10_000
 const maxKnown = 50_000
 const maxTouched = 50_000
 
+/** Looks for runtimes that one tenant may have under way, and in line: there is one database for all, and anybody may ask. */
+const looksAtOnce = 8
+const looksWaiting = 500
+
 const keyOf = (tenant: string, ownerHash: string) => `${tenant}\u001f${ownerHash}`
 
 const isKeepable = (row: RuntimeRow) => row.state === 'running' && !isTurning(row)
@@ -77,6 +82,9 @@ export const createRouteTable = ({
   const keys = new Map<string, string>()
   const hosts = new Map<string, HostView>()
   const forgotten = createForgotten()
+  /** Looks for runtimes under way: a crowd asks once. */
+  const asking = new Map<string, { reading: Reading; row: Promise<RuntimeRow | undefined> }>()
+  const takeTurn = createTurns({ atOnce: looksAtOnce, waiting: looksWaiting })
   let goodAt = now()
   let away = false
   let trustedUntil = Number.NEGATIVE_INFINITY
@@ -187,10 +195,18 @@ export const createRouteTable = ({
       const key = keyOf(tenant, ownerHash)
       const known = byKey.get(key)
       if (known && isGood()) return known
-      const mayKeep = forgotten.begin()
-      const row = await ask(findByHash(db, tenant, ownerHash))
-      if (row && isKeepable(row) && mayKeep(row.id)) keep(key, row)
-      return row
+      const underWay = asking.get(key)
+      if (underWay?.reading.isFresh()) return underWay.row
+      const reading = forgotten.begin()
+      const mine = { reading, row: ask(takeTurn(tenant, () => findByHash(db, tenant, ownerHash))) }
+      asking.set(key, mine)
+      try {
+        const row = await mine.row
+        if (row && isKeepable(row) && reading.mayKeep(row.id)) keep(key, row)
+        return row
+      } finally {
+        if (asking.get(key) === mine) asking.delete(key)
+      }
     },
     host: async id => {
       const known = hosts.get(id)

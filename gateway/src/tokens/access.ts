@@ -1,5 +1,6 @@
 import {
   accessChannel,
+  accessKindOf,
   type Database,
   findTenant,
   listIssuerIds,
@@ -22,8 +23,11 @@ export type Access = {
   isTrusted(issuerId: string | undefined): boolean
   /** The tenant as it was at most a second ago. */
   tenant(slug: string): Promise<TenantRow | undefined>
-  /** Calls `listener` when somebody was shut out, or a gateway says that something has changed. */
-  onChange(listener: () => void): void
+  /**
+   * Calls `listener` when somebody was shut out, or a gateway says that something has changed; with whether that may be
+   * the keys that tokens are good by. A tenant can revoke all day: that alone must not empty what is remembered for all.
+   */
+  onChange(listener: (of: { keys: boolean }) => void): void
   close(): Promise<void>
 }
 
@@ -46,13 +50,16 @@ export const watchAccess = async (
   let suspended: ReadonlySet<string> = new Set()
   let trusted: ReadonlySet<string> = new Set()
   const tenants = new Map<string, { row: TenantRow | undefined; at: number; readAt: number }>()
-  const listeners = new Set<() => void>()
+  const listeners = new Set<(of: { keys: boolean }) => void>()
 
   let isHinted = false
+  let areKeysHinted = false
   const refresh = async (sinceSeconds?: number) => {
     // One that comes from here on may be of what is not read by this look.
     const wasHinted = isHinted
+    let keys = areKeysHinted
     isHinted = false
+    areKeysHinted = false
     const [tokens, slugs, issuers] = await Promise.all([
       listRevoked(db, sinceSeconds),
       listSuspended(db),
@@ -67,9 +74,11 @@ export const watchAccess = async (
     suspended = new Set(slugs)
     const before = trusted
     trusted = new Set(issuers)
-    isNew ||= [...before].some(id => !trusted.has(id))
+    const isDistrusted = [...before].some(id => !trusted.has(id))
+    keys ||= isDistrusted
+    isNew ||= isDistrusted
     for (const [id, expiresAt] of revoked) if (expiresAt < now()) revoked.delete(id)
-    if (isNew || wasHinted) for (const listener of listeners) listener()
+    if (isNew || wasHinted) for (const listener of listeners) listener({ keys })
   }
 
   let isHealthy = true
@@ -83,6 +92,7 @@ export const watchAccess = async (
       if (!hadMissed) log.error({ err: error }, 'revocations could not be read')
       isHealthy = false
       isHinted = true
+      areKeysHinted = true
     }
   })
 
@@ -99,8 +109,10 @@ export const watchAccess = async (
   }
 
   await refresh()
-  const hint = () => {
+  const hint = (notice?: string) => {
     isHinted = true
+    const kind = accessKindOf(notice)
+    areKeysHinted ||= kind !== 'token' && kind !== 'tenant'
     tenants.clear()
     // What is under way may have been read before the change.
     asking.clear()
