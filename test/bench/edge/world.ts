@@ -20,7 +20,7 @@ export type Way = {
   http: Target
   echo: Target
   flood: Target
-  /** The process that the client talks to. */
+  /** The proxy whose memory and CPU are looked at: the one that the client talks to, or the agent behind a gateway. */
   pid: number
 }
 
@@ -95,6 +95,7 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
     const nginxWeb = await nginx('nginx-web', page.port)
     const nginxSockets = await nginx('nginx-sockets', sockets)
     const nginxLarge = await nginx('nginx-64k', sockets, '64k')
+    const nginxWebLarge = await nginx('nginx-web-64k', page.port, '64k')
     const nginxWebOuter = await nginx('nginx-web-outer', nginxWeb.port)
     const nginxSocketsOuter = await nginx('nginx-sockets-outer', nginxSockets.port)
     const old = { web: await proxy('http-proxy', page.port), sockets: await proxy('http-proxy', sockets) }
@@ -122,7 +123,7 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
       }
     }
     const gateway = through('gateway', 1)
-    const large = plain('nginx, 64 KiB buffers', 1, nginxWeb.port, nginxLarge.port, nginxLarge.pid)
+    const large = plain('nginx, 64 KiB buffers', 1, nginxWebLarge.port, nginxLarge.port, nginxLarge.pid)
     return {
       ways: [
         plain('direct', 0, page.port, sockets, upstreamPart.pid),
@@ -138,7 +139,7 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
         },
         gateway,
         plain('nginx → nginx', 2, nginxWebOuter.port, nginxSocketsOuter.port, nginxSocketsOuter.pid),
-        through('gateway → agent', 2),
+        { ...through('gateway → agent', 2), pid: porthole.agent.pid },
       ],
       second: through('second gateway', 1, porthole.second),
       clients,
