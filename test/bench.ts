@@ -6,11 +6,12 @@ import type { Bench } from './bench/bench.ts'
 import { edge } from './bench/edge/edge.ts'
 import { loadNow, toSection, writeSection } from './bench/report.ts'
 import { scale } from './bench/scale/scale.ts'
+import { start } from './bench/start/start.ts'
 import { readRunnerConfig } from './kit/config.ts'
 
 // npm run bench -- <name> [--quick] [--only part,…] [--no-write]: measures, prints the tables, and writes them to docs/BENCH.md.
 // Tables go to standard output, what is going on to standard error.
-const benches: readonly Bench[] = [scale, edge]
+const benches: readonly Bench[] = [scale, edge, start]
 
 const usage = `usage: npm run bench -- <name> [--quick] [--only <part>,…] [--no-write]
 

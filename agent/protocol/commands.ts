@@ -83,6 +83,16 @@ export type GenerationCommand = z.infer<typeof generationCommand>
 export const deleteCommand = z.strictObject({ generation, ownerHash, removeVolume: z.boolean() })
 export type DeleteCommand = z.infer<typeof deleteCommand>
 
+/**
+ * Milliseconds that each step of a start took, one after the other: `turn` (others start on this host), `prepare` (image and
+ * network), `volume`, `create`, `start` (the engine), then what the container tells of itself (`boot`, `display`,
+ * `browser`), and `answer`, the rest until its health path answered. Who cannot tell a step leaves it out.
+ */
+export const startSteps = z
+  .record(z.string().regex(/^[a-z]{1,20}$/), z.number().min(0).max(86_400_000))
+  .refine(steps => Object.keys(steps).length <= 32, 'has more than 32 steps')
+export type StartSteps = z.infer<typeof startSteps>
+
 /** What a host knows of a container: read from Docker, never remembered. */
 export const containerState = z.enum(['starting', 'running', 'paused', 'exited'])
 export type ContainerState = z.infer<typeof containerState>
@@ -95,6 +105,13 @@ export const runtimeFacts = z.object({
   exitCode: z.number().int().optional(),
   /** Only when asked to probe: whether the health path answered 2xx within 2 s. */
   healthy: z.boolean().optional(),
+  /**
+   * Only when asked to probe one that runs: milliseconds since a person or a program last used it, as far as its host sees.
+   * A length of time, because clocks differ.
+   */
+  unusedMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** Only in the answer to a start that made the container. */
+  steps: startSteps.optional(),
 })
 export type RuntimeFacts = z.infer<typeof runtimeFacts>
 export const runtimeFactsList = z.array(runtimeFacts)

@@ -22,6 +22,7 @@ import { isVolumeOf, networkLabels, ofOwner, ofRuntime, readLabels, volumeLabels
 import { maskSecrets } from './masking.ts'
 import { AgentError } from './problems.ts'
 import { waitUntilReady } from './readiness.ts'
+import { type Steps, timeSteps } from './steps.ts'
 import type { Turnstile } from './turnstile.ts'
 
 /** Lines and characters of a failed container's log that go into the error. */
@@ -55,14 +56,18 @@ export const createStarter = (deps: StartDependencies): Starter => {
   const start = async (order: Order, signal: AbortSignal): Promise<RuntimeFacts> => {
     const secrets = secretsOf(order, defaults)
     signal.throwIfAborted()
-    const present = await takeOver(order).catch(error => {
-      throw inDoubt(error)
-    })
+    const steps = timeSteps()
+    const present = await steps
+      .time('prepare', () => takeOver(order))
+      .catch(error => {
+        throw inDoubt(error)
+      })
     if (present !== undefined) return takenOver(order, present, secrets, signal)
-    const leave = await turnstile.enter(signal)
+    const leave = await steps.time('turn', () => turnstile.enter(signal))
     try {
-      await admission?.check()
-      return await ready(order, await make(order, signal), secrets, signal)
+      await steps.time('prepare', () => prepare(order, signal))
+      const facts = await ready(order, await make(order, steps, signal), steps, secrets, signal)
+      return { ...facts, steps: steps.took() }
     } catch (error) {
       await removeLeftovers(order)
       throw presentable(error, secrets)
@@ -78,7 +83,7 @@ export const createStarter = (deps: StartDependencies): Starter => {
     signal: AbortSignal,
   ): Promise<RuntimeFacts> => {
     try {
-      return await ready(order, containerId, secrets, signal)
+      return await ready(order, containerId, timeSteps(), secrets, signal)
     } catch (error) {
       // An engine that fails, or a newer command, says nothing against a container that has been running.
       if (error instanceof AgentError && isVerdict(error)) await removeLeftovers(order)
@@ -105,24 +110,32 @@ export const createStarter = (deps: StartDependencies): Starter => {
     return undefined
   }
 
-  const make = async (order: Order, signal: AbortSignal): Promise<string> => {
+  /** Sees to it that the host takes it, and that there is what it is made of. */
+  const prepare = async (order: Order, signal: AbortSignal): Promise<void> => {
+    const { image, network: name } = containerRequest(order, defaults, reach)
+    const admitted = async () => {
+      await admission?.check()
+      await images.ensure(image, signal)
+    }
+    const network = networkFor(defaults.network, order.command.recipe.egress)
+    await Promise.all([admitted(), engine.ensureNetwork(name, networkLabels, network)])
+  }
+
+  const make = async (order: Order, steps: Steps, signal: AbortSignal): Promise<string> => {
     const { hostId, command } = order
     const { recipe, ownerHash } = command
-    const request = containerRequest(order, defaults, reach)
-    await images.ensure(request.image, signal)
-    const network = networkFor(defaults.network, recipe.egress)
-    await engine.ensureNetwork(network.name, networkLabels, network)
     const createWith = async (gpus: string[]) => {
       signal.throwIfAborted()
       // Not before the host has taken it for good: refused for want of room it goes elsewhere, and forgets this host.
       if (recipe.volumePath !== null) {
-        const labels = await engine.ensureVolume(volumeName(defaults, ownerHash), volumeLabels(hostId, command))
-        if (!isVolumeOf(labels, hostId, command)) throw nameTaken('volume', volumeName(defaults, ownerHash))
+        const name = volumeName(defaults, ownerHash)
+        const labels = await steps.time('volume', () => engine.ensureVolume(name, volumeLabels(hostId, command)))
+        if (!isVolumeOf(labels, hostId, command)) throw nameTaken('volume', name)
       }
-      return create(containerRequest(order, defaults, reach, gpus))
+      return steps.time('create', () => create(containerRequest(order, defaults, reach, gpus)))
     }
     const id = await (admission ? admission.withGpus(recipe.gpus ?? 0, createWith) : createWith([]))
-    await engine.start(id)
+    await steps.time('start', () => engine.start(id))
     return id
   }
 
@@ -138,11 +151,14 @@ export const createStarter = (deps: StartDependencies): Starter => {
   const ready = async (
     order: Order,
     containerId: string,
+    steps: Steps,
     secrets: readonly string[],
     signal: AbortSignal,
   ): Promise<RuntimeFacts> => {
-    const container = await engine.inspect(containerId)
-    const outcome = await waitUntilReady(engine, containerId, healthOf(order, container), signal)
+    const outcome = await steps.timeAnswer(async () => {
+      const container = await engine.inspect(containerId)
+      return waitUntilReady(engine, containerId, healthOf(order, container), signal)
+    })
     if (outcome.end === 'aborted') {
       if (!isDeadline(signal.reason)) throw signal.reason
       const detail = `last health check: ${outcome.lastFailure}`
@@ -167,7 +183,7 @@ export const createStarter = (deps: StartDependencies): Starter => {
       const origin = container && originOf(container, portOf(ports, health.port), reach)
       if (origin === undefined) return { ok: false, why: 'the container has no address' }
       const key = container && keyOf(container)
-      return deps.probe({ origin, path: health.path, ...(key === undefined ? {} : { key }) }, signal)
+      return deps.probe({ origin, path: health.path, waits: true, ...(key === undefined ? {} : { key }) }, signal)
     }
   }
 

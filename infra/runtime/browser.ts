@@ -1,7 +1,7 @@
-import { connectCdp } from './cdp-client.ts'
 import { describeExit, endChild, settlesWithin } from './child.ts'
-import { type Chromium, prepareProfile, startChromium } from './chromium.ts'
+import { type Chromium, startChromium } from './chromium.ts'
 import type { Config } from './config.ts'
+import { prepareProfile } from './profile.ts'
 
 /** Chromium, started again when it ends by itself. */
 export type Browser = {
@@ -18,12 +18,14 @@ const maxRestarts = 3
 const windowMs = 60_000
 
 /**
- * Starts Chromium and keeps it: somebody who closes its last window, or a crash, costs a second and not the runtime.
+ * Starts Chromium and keeps it: somebody who closes its last window, or a crash, costs a second and not the runtime. The
+ * pages of the last session are opened again, unless Chromium ended twice within the window: then they may be why.
+ * @param display the X server's name, undefined without one; the profile is made ready meanwhile
  * @throws Error when the first start fails.
  */
 export const startBrowser = async (
   config: Config,
-  display: string | undefined,
+  display: Promise<string | undefined>,
   now: () => number,
   log: (message: string) => void,
 ): Promise<Browser> => {
@@ -32,8 +34,9 @@ export const startBrowser = async (
   let restarts: number[] = []
 
   const start = async (): Promise<Chromium> => {
-    await prepareProfile(config)
-    current = await startChromium(config, display)
+    const preparing = prepareProfile(config, { restore: restarts.length < 2 })
+    const [name, restores] = await Promise.all([display, preparing])
+    current = await startChromium(config, { display: name, restores })
     return current
   }
 
@@ -73,6 +76,8 @@ const closeDeadlineMs = 5000
 const close = async (chromium: Chromium): Promise<void> => {
   const signal = AbortSignal.timeout(closeDeadlineMs)
   try {
+    // Loaded with the first stop and not before Chromium starts.
+    const { connectCdp } = await import('./cdp-client.ts')
     const client = await connectCdp(chromium.port, chromium.browserPath, signal)
     // No answer is needed: the connection may close first. What counts is that the process ends.
     client.send('Browser.close', {}, { signal }).catch(() => {})

@@ -17,9 +17,15 @@ test('Chromium’s own announcement is read, and nothing that looks like it', ()
 
 test('the sandbox stays on, DevTools stay closed to pages, and features are disabled in one flag', () => {
   for (const display of [':0', undefined]) {
-    const args = chromiumArguments(parseConfig({}), display)
+    const args = chromiumArguments(parseConfig({}), { display, restores: false })
     assert.ok(!args.some(arg => /sandbox|remote-allow-origins|remote-debugging-address/.test(arg)))
     assert.equal(args.filter(arg => arg.startsWith('--disable-features=')).length, 1)
     assert.equal(args.includes('--headless=new'), display === undefined)
   }
+})
+
+test('an empty page is opened where no pages of a last session are', () => {
+  const opens = (restores: boolean) => chromiumArguments(parseConfig({}), { display: ':0', restores }).at(-1)
+  assert.equal(opens(false), 'about:blank')
+  assert.match(opens(true) ?? '', /^--/)
 })

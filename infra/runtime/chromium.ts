@@ -1,6 +1,6 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { type Child, describeExit, settlesWithin, startChild } from './child.ts'
 import type { Config } from './config.ts'
+import { profileDir } from './profile.ts'
 
 /** A Chromium whose DevTools have announced themselves. */
 export type Chromium = {
@@ -28,8 +28,16 @@ const disabledFeatures = [
   ...['WebUIOmniboxPopup', 'WebUIOmniboxAimPopup'],
 ]
 
+/** What Chromium is started with. */
+export type Launch = {
+  /** Of the X server; without one Chromium runs headless. */
+  display: string | undefined
+  /** Whether it opens the pages of its last session; else an empty one. */
+  restores: boolean
+}
+
 /** Command line of Chromium. */
-export const chromiumArguments = (config: Config, display: string | undefined): string[] => [
+export const chromiumArguments = (config: Config, { display, restores }: Launch): string[] => [
   `--user-data-dir=${profileDir(config)}`,
   '--remote-debugging-port=0',
   ...['--no-first-run', '--no-default-browser-check', '--password-store=basic', '--disable-gpu'],
@@ -40,64 +48,24 @@ export const chromiumArguments = (config: Config, display: string | undefined): 
   ...(display === undefined
     ? ['--headless=new']
     : ['--ozone-platform=x11', '--window-position=0,0', '--start-maximized']),
+  // An address would be opened beside the pages of the last session.
+  ...(restores ? [] : ['about:blank']),
 ]
-
-/** Chromium's own folder in the volume. */
-export const profileDir = (config: Config): string => `${config.dataDir}/profile`
-
-/**
- * Removes the locks of a Chromium that was killed. A lock of another hostname makes Chromium hang on a dialog without
- * DevTools; the volume is this container's alone, so no lock in it can be alive.
- */
-const removeLocks = async (directory: string): Promise<void> => {
-  const names = await readdir(directory)
-  const locks = names.filter(name => name.startsWith('Singleton'))
-  await Promise.all(locks.map(name => rm(`${directory}/${name}`, { force: true, recursive: true })))
-}
-
-/** What a fresh profile begins with, where there is no policy for it: no window buttons, a minimised window is lost. */
-const firstPreferences = { browser: { custom_chrome_frame: false } }
-
-const writeFirstPreferences = async (directory: string): Promise<void> => {
-  await mkdir(`${directory}/Default`, { recursive: true, mode: 0o700 })
-  try {
-    await writeFile(`${directory}/Default/Preferences`, JSON.stringify(firstPreferences), { flag: 'wx', mode: 0o600 })
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-  }
-}
-
-/** Makes the profile's folder and takes stale locks away. */
-export const prepareProfile = async (config: Config): Promise<void> => {
-  const directory = profileDir(config)
-  try {
-    await writeFirstPreferences(directory)
-    await removeLocks(directory)
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new Error(
-      `The profile can't be used, ${config.dataDir} must be a volume that uid 1000 may write: ${reason}`,
-      {
-        cause,
-      },
-    )
-  }
-}
 
 /**
  * Starts Chromium with its sandbox; resolves once DevTools listen.
  * @throws Error when it ends, or says nothing for 40 s.
  */
-export const startChromium = async (config: Config, display: string | undefined): Promise<Chromium> => {
+export const startChromium = async (config: Config, launch: Launch): Promise<Chromium> => {
   let announce: (found: { port: number; path: string }) => void = () => {}
   const announced = new Promise<{ port: number; path: string }>(resolve => {
     announce = resolve
   })
   // Not Debian's wrapper, which adds flags by the machine it finds.
-  const child = startChild('/usr/lib/chromium/chromium', chromiumArguments(config, display), {
+  const child = startChild('/usr/lib/chromium/chromium', chromiumArguments(config, launch), {
     env: {
       ...config.childEnv,
-      ...(display === undefined ? {} : { DISPLAY: display }),
+      ...(launch.display === undefined ? {} : { DISPLAY: launch.display }),
       CHROME_WRAPPER: '/usr/lib/chromium/chromium',
       // There is no bus; without this Chromium tries to start one.
       DBUS_SESSION_BUS_ADDRESS: 'disabled:',

@@ -100,9 +100,9 @@ export const startDisplay = async (config: Config): Promise<Display> => {
 
 const keyboardDeadlineMs = 10_000
 
-/** Takes a tenth of a second: Chromium starts meanwhile. */
+/** It was compiled when the image was made. Chromium starts meanwhile. */
 const loadKeyboard = async (config: Config, display: string): Promise<string | undefined> => {
-  const xkbcomp = startChild('/usr/bin/xkbcomp', ['-w0', '/opt/porthole/etc/keyboard.xkb', display], {
+  const xkbcomp = startChild('/usr/bin/xkbcomp', ['-w0', '/opt/porthole/etc/keyboard.xkm', display], {
     env: config.childEnv,
     stdio: ['ignore', 'ignore', 'pipe'],
   })

@@ -12,7 +12,11 @@ export type Health = {
   ui?: boolean
   /** When a viewer last used keyboard, pointer or clipboard: ISO 8601, null when never. */
   lastInputAt?: string | null
+  /** Milliseconds since its screen, DevTools or RPC was last used; since its start where none was. */
+  unusedMs?: number
   viewUrl?: string
+  /** What the steps of the start took, in milliseconds. */
+  start?: Readonly<Record<string, number>>
 }
 
 /** The agent gives a try 2 s; a browser that needs longer to say its version is not ready. */
@@ -42,6 +46,8 @@ export type HealthOptions = {
   browser: () => Browser | undefined
   display: () => Display | undefined
   lastInputAt: () => Date | undefined
+  unusedMs: () => number
+  startSteps: () => Readonly<Record<string, number>>
 }
 
 /** Asks DevTools and the X server whether they still answer. Callers at the same time share one probe. */
@@ -61,6 +67,8 @@ export const createHealth = (options: HealthOptions): (() => Promise<Health>) =>
       chromium: version,
       ui: options.ui,
       lastInputAt: options.lastInputAt()?.toISOString() ?? null,
+      unusedMs: options.unusedMs(),
+      start: options.startSteps(),
       ...(options.viewUrl === undefined ? {} : { viewUrl: options.viewUrl }),
     }
   }

@@ -1,23 +1,11 @@
-import type { Server } from 'node:http'
-import { hostname } from 'node:os'
 import { type Browser, startBrowser } from './browser.ts'
-import { createCdpPort } from './cdp-port.ts'
 import { type Config, readConfig } from './config.ts'
 import { type Display, startDisplay } from './display.ts'
-import { createGuard } from './guard.ts'
-import { createHealth } from './health.ts'
-import { createRpcPort } from './rpc-port.ts'
-import { createViewPort } from './view-port.ts'
+import { createStartup } from './startup.ts'
 
 const log = (message: string): void => {
   process.stderr.write(`porthole-runtime: ${message.replaceAll('\n', ' ')}\n`)
 }
-
-const listen = (server: Server, port: number, host: string): Promise<void> =>
-  new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, resolve)
-  })
 
 /** Settles with undefined when the container is told to stop. */
 const stopRequested = (): Promise<undefined> =>
@@ -30,40 +18,35 @@ const stopRequested = (): Promise<undefined> =>
  * @returns the reason why it ended by itself, undefined after a stop.
  */
 const runRuntime = async (config: Config): Promise<string | undefined> => {
+  const startup = createStartup()
+  startup.mark('boot')
   const stop = stopRequested()
-  const guard = createGuard({ key: config.key, hostname: hostname() })
   let browser: Browser | undefined
   let display: Display | undefined
-  let lastInputAt: Date | undefined
-  const health = createHealth({
-    ui: config.ui,
-    viewUrl: config.viewUrl,
-    browser: () => browser,
-    display: () => display,
-    lastInputAt: () => lastInputAt,
-  })
-  const rpc = createRpcPort({ guard, browser: () => browser, health, modelConfigured: config.modelConfigured, log })
-  const cdp = createCdpPort(() => browser, guard)
-  const view = createViewPort({
-    guard,
-    vncSocket: () => display?.vncSocket,
-    onUse: () => {
-      lastInputAt = new Date()
-    },
-  })
 
-  const start = async (): Promise<string> => {
-    const listening = Promise.all([
-      listen(rpc, config.rpc.port, config.rpc.host),
-      listen(cdp, config.cdpPort, '0.0.0.0'),
-      listen(view, config.viewPort, '0.0.0.0'),
-    ])
+  const show = async (): Promise<string | undefined> => {
     if (config.ui) display = await startDisplay(config)
-    browser = await startBrowser(config, display?.name, Date.now, log)
-    await listening
+    startup.mark('display')
+    return display?.name
+  }
+  const browse = async (shown: Promise<string | undefined>): Promise<Browser> => {
+    browser = await startBrowser(config, shown, Date.now, log)
+    startup.mark('browser')
+    return browser
+  }
+  // Loaded while Chromium comes up, which nothing may hold up: with servers and sockets it is most of what there is to load.
+  const open = async (shown: Promise<unknown>): Promise<void> => {
+    await shown
+    const { openPorts } = await import('./ports.ts')
+    await openPorts(config, { browser: () => browser, display: () => display, startup, log })
+  }
+  const start = async (): Promise<string> => {
+    const shown = show()
+    const [{ ended }] = await Promise.all([browse(shown), open(shown)])
+    startup.finish()
     const keyboardFault = await display?.keyboard
     if (keyboardFault !== undefined) log(keyboardFault)
-    return Promise.race([browser.ended, ...(display === undefined ? [] : [display.ended])])
+    return Promise.race([ended, ...(display === undefined ? [] : [display.ended])])
   }
 
   const reason = await Promise.race([stop, start()])
@@ -83,5 +66,7 @@ const main = async (): Promise<number> => {
   return 1
 }
 
+// While the image is built this file is run to be compiled and kept, as all others are: see warm.ts.
+if (process.argv[2] === 'warm') await import('./warm.ts')
 // Whatever is still open (sockets, children) ends with the process.
-process.exit(await main())
+else process.exit(await main())

@@ -51,6 +51,30 @@ test('keys, pointer and clipboard count as use; updates, fences and a new screen
   assert.equal(feed(true, [greeting, key, pointer, cutText, qemuKey]).uses, 4)
 })
 
+test('a paste is use, by the extended clipboard too; what a viewer answers by itself is not', () => {
+  /** Notify, provide, and the length that says that they are of the extended clipboard; by the rfbproto specification. */
+  const extended = (action: number, length = 4) => {
+    const message = Buffer.alloc(8 + length)
+    message.writeUInt8(6)
+    message.writeInt32BE(-length, 4)
+    message.writeUInt32BE(2 ** action + 1, 8)
+    return message
+  }
+  for (const [action, uses] of [
+    [24, 0],
+    [25, 0],
+    [26, 0],
+    [27, 1],
+    [28, 1],
+  ] as const)
+    for (const size of [1, 7, 64]) {
+      const stream = Buffer.concat([greeting, extended(action), extended(action, 40), update])
+      const { passed, uses: counted } = feed(true, splitInto(stream, size))
+      assert.deepEqual(passed, stream)
+      assert.equal(counted, 2 * uses, `action ${action} in chunks of ${size}`)
+    }
+})
+
 test('an RFB 3.3 client chooses no security type', () => {
   const old = Buffer.concat([Buffer.from('RFB 003.003\n'), Buffer.from([1])])
   assert.deepEqual(feed(false, [Buffer.concat([old, key, update])]).passed, Buffer.concat([old, update]))

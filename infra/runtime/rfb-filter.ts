@@ -2,6 +2,10 @@
 const input = new Set([4, 5, 6, 250, 251, 255])
 /** Input that counts as use of the runtime: keys, pointer, clipboard. */
 const use = new Set([4, 5, 6, 255])
+/** What the extended clipboard does when a person has something to paste: notify, provide. */
+const pasteActions = (1 << 27) | (1 << 28)
+/** Length in bytes of the extended clipboard's head, its actions included. */
+const clipboardHead = 12
 
 /** A client's message of a type that can't be measured, so what follows it can't be told apart either. */
 export class UnknownRfbMessage extends Error {
@@ -25,8 +29,13 @@ const messageLength = (data: Buffer, start: number): number | undefined => {
       return 8
     case 5: // PointerEvent
       return 6
-    case 6: // ClientCutText; a negative length is the extended clipboard's
-      return at(8) ? 8 + Math.abs(data.readInt32BE(start + 4)) : undefined
+    case 6: {
+      // ClientCutText; a negative length is the extended clipboard's
+      if (!at(8)) return undefined
+      const length = data.readInt32BE(start + 4)
+      const needed = length <= -4 ? clipboardHead : 8
+      return at(needed) ? 8 + Math.abs(length) : undefined
+    }
     case 150: // EnableContinuousUpdates
       return 10
     case 248: // ClientFence
@@ -43,6 +52,17 @@ const messageLength = (data: Buffer, start: number): number | undefined => {
       return data.readUInt16BE(start + 2) === 2 ? 10 : 4
   }
   throw new UnknownRfbMessage(`An RFB client sent a message of the unknown type ${data[start]}`)
+}
+
+/**
+ * Whether the message at `start`, whose length is known, is somebody's doing. A viewer asks for a clipboard that has changed
+ * over here, and says what it can do, by itself.
+ */
+const isUse = (data: Buffer, start: number): boolean => {
+  const type = data[start] ?? 0
+  const clipboardLength = type === 6 ? data.readInt32BE(start + 4) : 0
+  if (clipboardLength >= 0) return use.has(type)
+  return clipboardLength <= -4 && (data.readInt32BE(start + 8) & pasteActions) !== 0
 }
 
 /** Longest head of a message, from which its length is known. */
@@ -102,7 +122,7 @@ export const createRfbFilter = (options: { mayControl: boolean; onUse: () => voi
       if (length === undefined) break
       const type = data[position] ?? 0
       bodyPasses = options.mayControl || !input.has(type)
-      if (bodyPasses && use.has(type)) options.onUse()
+      if (bodyPasses && isUse(data, position)) options.onUse()
       bodyLeft = length
     }
     held = Buffer.from(data.subarray(position))

@@ -5,7 +5,9 @@ import type { Guard } from './guard.ts'
 import type { Health } from './health.ts'
 import { sendJson, sendProblem } from './problem.ts'
 import type { ActionResult } from './rpc-run.ts'
+import { preferredWaitMs, type Startup } from './startup.ts'
 import { createTurns, type Turns } from './turns.ts'
+import type { Use } from './use.ts'
 
 const maxBody = 1024 * 1024
 const maxWaiting = 16
@@ -14,11 +16,13 @@ export type RpcOptions = {
   guard: Guard
   browser: () => Browser | undefined
   health: () => Promise<Health>
+  startup: Pick<Startup, 'finished'>
+  use: Pick<Use, 'begin'>
   modelConfigured: boolean
   log: (message: string) => void
 }
 
-/** The RPC port: `GET /health` and `POST /run`. */
+/** The RPC port: `GET /health`, held back during the start for whoever prefers to wait, and `POST /run`. */
 export const createRpcPort = (options: RpcOptions): Server => {
   const turns = createTurns(maxWaiting)
   return createServer((request, response) => {
@@ -39,12 +43,27 @@ const answer = async (options: RpcOptions, turns: Turns, request: IncomingMessag
   if (path === '/health') {
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return sendProblem(response, { code: 'method-not-allowed' })
+    const waitMs = preferredWaitMs(request.headers.prefer)
+    // Whoever waits for a start hears of its end by an answer that is held until then.
+    if (waitMs > 0) await options.startup.finished(waitMs, untilGone(response))
     const { problem, ...facts } = await options.health()
     return problem === undefined ? sendJson(response, 200, facts) : sendProblem(response, { code: problem })
   }
   if (path !== '/run') return sendProblem(response, { code: 'not-found' })
   if (request.method !== 'POST') return sendProblem(response, { code: 'method-not-allowed' })
-  await run(options, turns, request, response)
+  const over = options.use.begin()
+  try {
+    await run(options, turns, request, response)
+  } finally {
+    over()
+  }
+}
+
+/** Aborted when the client has gone. */
+const untilGone = (response: ServerResponse): AbortSignal => {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new Error('The client went away')))
+  return gone.signal
 }
 
 const readBody = async (request: IncomingMessage): Promise<string | undefined> => {
@@ -72,16 +91,15 @@ const run = async (options: RpcOptions, turns: Turns, request: IncomingMessage, 
   if ('task' in parsed) {
     return sendProblem(response, { code: options.modelConfigured ? 'task-not-supported' : 'no-model' })
   }
-  const gone = new AbortController()
-  response.once('close', () => gone.abort(new Error('The client went away')))
-  const leave = await turns.take(gone.signal)
+  const gone = untilGone(response)
+  const leave = await turns.take(gone)
   if (leave === undefined) return sendProblem(response, { code: 'busy' })
   try {
     const chromium = options.browser()?.current()
     if (chromium === undefined) return sendProblem(response, { code: 'browser-down' })
-    const results = runActions(chromium, parsed.actions, gone.signal)
+    const results = runActions(chromium, parsed.actions, gone)
     const streams = request.headers.accept?.includes('application/x-ndjson') === true
-    await (streams ? sendLines(response, results, gone.signal) : sendTogether(response, results))
+    await (streams ? sendLines(response, results, gone) : sendTogether(response, results))
   } finally {
     leave()
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -190,6 +191,45 @@ test('who watches can’t type or click, who controls can, and only that counts 
   assert.ok(Date.parse(await lastInputAt()) > 0)
 })
 
+test('input, DevTools messages and actions are use; a view that is watched, pings and health checks are none', async () => {
+  const headers = { 'x-porthole-key': key }
+  const unusedMs = async (): Promise<number> => (await lab.request(shared, 8787, '/health', headers)).json().unusedMs
+  /** That it has been unused for so long, and so is not used by what is open. */
+  const waitUnused = async (ms: number) => {
+    for (const deadline = AbortSignal.timeout(10_000); (await unusedMs()) < ms; ) deadline.throwIfAborted()
+  }
+  const isUse = async (what: string, act: () => Promise<unknown>) => {
+    await waitUnused(700)
+    await act()
+    assert.ok((await unusedMs()) < 500, what)
+  }
+  const view = await connectRfb(`ws://${shared.address}:6080/websockify`, headers)
+  const cdp = await connectCdpSocket(`ws://${shared.address}:9222/`, headers)
+  await waitUnused(300)
+  const before = await unusedMs()
+  await view.capture()
+  const pong = once(cdp.socket, 'pong', { signal: AbortSignal.timeout(5000) })
+  cdp.socket.ping()
+  await pong
+  assert.ok((await unusedMs()) >= before, 'updates of a view and pings of a DevTools client')
+  await isUse('a key', async () => {
+    view.key(0x78)
+    await view.capture()
+  })
+  await isUse('the pointer', async () => {
+    view.pointer(10, 10, 0)
+    await view.capture()
+  })
+  await isUse('a paste', async () => {
+    view.socket.send(Buffer.concat([Buffer.from([6, 0, 0, 0, 0, 0, 0, 2]), Buffer.from('hi')]))
+    await view.capture()
+  })
+  await isUse('a DevTools message', () => cdp.send('Browser.getVersion', {}))
+  await isUse('actions', () => lab.run(shared, [{ type: 'wait', ms: 1 }]))
+  cdp.close()
+  view.close()
+})
+
 test('every character of the keyboard arrives, however fast it is typed', async () => {
   const keyboard = readFileSync(join(import.meta.dirname, 'etc/keyboard.xkb'), 'utf8')
   // Behind each key's keysyms are the characters that they are.
@@ -281,14 +321,24 @@ test('a runtime that was killed starts again under another hostname, over the lo
   await lab.remove(second)
 })
 
-test('a Chromium that is killed is started again; one that keeps dying ends the container with a reason', async () => {
+test('a Chromium that is killed is started again with its pages, and then without; one that keeps dying ends the container with a reason', async () => {
   const runtime = await lab.start({})
   const kill = `for p in /proc/[0-9]*; do
     [ "$(cat $p/comm)" = chromium ] && ! grep -q -- --type= $p/cmdline && kill -9 \${p#/proc/}
   done; true`
+  const open = async () => {
+    const { json } = await lab.request(runtime, 9222, '/json/list', { 'x-porthole-key': key })
+    return (json() as { type: string; url: string }[]).flatMap(({ type, url }) => (type === 'page' ? [url] : []))
+  }
+  const writtenDown = `until grep --quiet --recursive '3Ekept' /data/profile/Default/Sessions/Session_*; do sleep 0.2; done`
+  const kept = page('<title>kept</title>')
+  await lab.run(runtime, [{ type: 'goto', url: kept }])
   for (let i = 0; i < 4; i += 1) {
+    if (i < 2) await lab.exec(runtime, ['sh', '-c', writtenDown])
     await lab.exec(runtime, ['sh', '-c', kill])
     if (i < 3) await lab.ready(runtime)
+    // Its pages come back once: when it ends again within the minute, they may be why.
+    if (i < 2) assert.deepEqual(await open(), [i === 0 ? kept : 'about:blank'])
   }
   const { code, log } = await lab.ended(runtime)
   assert.equal(code, 1)

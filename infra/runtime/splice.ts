@@ -40,13 +40,13 @@ export const closingHead = (head: string): string => {
 /**
  * Joins a client that asked for an upgrade to the server on 127.0.0.1:`port`, as raw bytes. Nothing the client sends is
  * passed on before the server has answered 101: after any other answer its bytes would be read as another request.
- * `early` are bytes that came behind the client's request.
+ * `early` are bytes that came behind the client's request. `onSent` is given what the client sends.
  */
 export const splice = (
   incoming: IncomingMessage,
   client: Duplex,
   early: Buffer,
-  target: { port: number; path: string; downCode: ProblemCode },
+  target: { port: number; path: string; downCode: ProblemCode; onSent?: (chunk: Buffer) => void },
 ): void => {
   const host = `127.0.0.1:${target.port}`
   const upstream = connect({ host: '127.0.0.1', port: target.port, allowHalfOpen: true, noDelay: true })
@@ -83,8 +83,13 @@ export const splice = (
       return
     }
     client.write(head)
-    if (early.length > 0) upstream.write(early)
+    if (early.length > 0) {
+      target.onSent?.(early)
+      upstream.write(early)
+    }
     client.pipe(upstream)
+    // Beside the pipe, which goes on to decide when the client is read.
+    if (target.onSent) client.on('data', target.onSent)
     upstream.pipe(client)
   }
 

@@ -7,6 +7,7 @@ export const connectCdpSocket = async (url: string, headers: Record<string, stri
   await once(socket, 'open', { signal: AbortSignal.timeout(10_000) })
   let lastId = 0
   return {
+    socket,
     send: async (method: string, params: Record<string, unknown>): Promise<Record<string, unknown>> => {
       const id = ++lastId
       const signal = AbortSignal.timeout(10_000)
