@@ -8,7 +8,7 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { edgePath, type Heartbeat, heartbeat, hopHeader, joinRequest } from '@porthole/protocol'
+import { edgePath, type Heartbeat, heartbeat, hopHeader, joinRequest, runtimeFacts } from '@porthole/protocol'
 import Docker from 'dockerode'
 import { z } from 'zod'
 import { watchCredentials } from '../../test/kit/credentials.ts'
@@ -133,8 +133,11 @@ test('an agent joins, serves, and after a restart goes on with what runs', { tim
     }),
     deadlineMs: 60_000,
   })
-  const started = await call(first.url, 'PUT', command)
-  assert.deepEqual(started, { status: 200, body: { id: runtime, generation: 1, ownerHash, state: 'running' } })
+  const facts = { id: runtime, generation: 1, ownerHash, state: 'running' }
+  const { status, body } = await call(first.url, 'PUT', command)
+  const { steps, ...told } = runtimeFacts.parse(body)
+  assert.deepEqual([status, told], [200, facts])
+  assert(steps)
   const [beat] = await once(beats, 'beat', { signal: t.signal })
   assert.deepEqual(
     heartbeat.parse(beat).runtimes?.map(({ id }) => id),
@@ -149,7 +152,7 @@ test('an agent joins, serves, and after a restart goes on with what runs', { tim
 
   const second = await startAgentProcess(t, { ...env, PORT: port })
   assert.equal(joined.length, 1, 'no token, no second join')
-  assert.deepEqual(await call(second.url, 'PUT', command), started)
+  assert.deepEqual(await call(second.url, 'PUT', command), { status: 200, body: facts })
   const hop = await signer.hop({ audience: hostId })
   const through = await fetch(`${second.url}${edgePath(runtime, 1, 'rpc', '/')}`, { headers: { [hopHeader]: hop } })
   assert.equal(through.status, 200)

@@ -25,6 +25,7 @@ import { chooseCertificates, join } from './membership.ts'
 import { createRemovals } from './removals.ts'
 import { createRuntimes, type Runtimes } from './runtimes.ts'
 import { closeServer, createAgentServer, listen, serveWith } from './server.ts'
+import { createUses } from './uses.ts'
 import { createVolumes, type Volumes } from './volumes.ts'
 
 export type Agent = {
@@ -114,9 +115,11 @@ const open = (deps: {
   const addresses = createAddresses({ engine, hostId, reach, log })
   const disk = { free: freeBytes, leastBytes: config.minFreeDiskBytes }
   const volumes = createVolumes({ engine, hostId, defaults, disk })
+  const uses = createUses()
   const runtimes = createRuntimes({
     engine,
     probe: httpProbe(),
+    uses,
     admission: createAdmission({ engine, hostId, config }),
     volumes,
     hostId,
@@ -140,7 +143,7 @@ const open = (deps: {
   })
   void addresses.follow(signal, heartbeats.nudge)
   void heartbeats.run(signal)
-  return { tokens, runtimes, volumes, edge: createEdge({ tokens, addresses, relay, log }) }
+  return { tokens, runtimes, volumes, edge: createEdge({ tokens, addresses, relay, uses, log }) }
 }
 
 /**

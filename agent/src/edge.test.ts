@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { accessHeader, edgePath, hopHeader, keyHeader, problemHeader } from '@porthole/protocol'
 import { createRelay } from '@porthole/protocol/relay'
+import { eventually } from '../../test/kit/eventually.ts'
 import { createAddresses } from './addresses.ts'
 import { createApp } from './app.ts'
 import { createEdge } from './edge.ts'
@@ -14,6 +15,7 @@ import { createRuntimes } from './runtimes.ts'
 import { createAgentServer, listen } from './server.ts'
 import { createSigner } from './testing/gateway.ts'
 import { defaults, hostId, image, ownerHash, recipe, runtime, silent, startCommand } from './testing/orders.ts'
+import { createUses } from './uses.ts'
 import { createVolumes } from './volumes.ts'
 
 const name = `browser-use-browser-${ownerHash}`
@@ -52,7 +54,9 @@ const bench = async (t: TestContext) => {
     log: silent,
   })
   const volumes = createVolumes({ engine, hostId, defaults })
-  const edge = createEdge({ tokens, addresses, relay, log: silent })
+  let now = 0
+  const uses = createUses({ now: () => now })
+  const edge = createEdge({ tokens, addresses, relay, uses, log: silent })
   const app = createApp({ desk: () => ({ tokens, runtimes, volumes }), prove: async () => undefined, log: silent })
   const server = createAgentServer({ app, edge: () => edge, relay })
   const port = await listen(server, '127.0.0.1', 0)
@@ -99,7 +103,11 @@ const bench = async (t: TestContext) => {
     request.on('error', opened.reject)
     return opened.promise
   }
-  return { seen, answers, signer, engine, runtimes, containerPort, command, get, upgrade }
+  const unusedAfter = (ms: number) => {
+    now += ms
+    return uses.unusedMs({ id: runtime, ports: { rpc: containerPort } }, undefined)
+  }
+  return { unusedAfter, seen, answers, signer, engine, runtimes, containerPort, command, get, upgrade }
 }
 
 const seconds = () => Math.floor(Date.now() / 1000)
@@ -236,4 +244,19 @@ test('a runtime that has ended or pauses takes no traffic', async t => {
 test('an upgrade outside the edge is refused', async t => {
   const { upgrade } = await bench(t)
   assert.equal((await upgrade('/v1/runtimes', 'x')).status, 404)
+})
+
+test('requests, and what a client sends on a socket, count as use of the runtime', async t => {
+  const { signer, get, upgrade, unusedAfter } = await bench(t)
+  assert.equal(unusedAfter(1000), 1000)
+  await get(path('/'), { [hopHeader]: await signer.hop() })
+  assert.equal(unusedAfter(50), 50)
+  const { socket } = await upgrade(path('/socket'), await signer.hop())
+  assert(socket)
+  assert.equal(unusedAfter(300), 300)
+  socket.write('x')
+  // Only what is read counts: until it is there is nothing to await.
+  await eventually(() => assert.equal(unusedAfter(1), 0))
+  assert.equal(unusedAfter(400), 400)
+  socket.destroy()
 })

@@ -1,12 +1,20 @@
 import type http from 'node:http'
 import type { Duplex } from 'node:stream'
 import { accessHeader, hopHeader, keyHeader, problemHeader } from '@porthole/protocol'
-import { type Relay, type RelayResult, type RelayTarget, refuseUpgrade } from '@porthole/protocol/relay'
+import {
+  leftover,
+  outliveUpload,
+  type Relay,
+  type RelayResult,
+  type RelayTarget,
+  refuseUpgrade,
+} from '@porthole/protocol/relay'
 import type { Logger } from 'pino'
 import type { Addresses, Reachable } from './addresses.ts'
 import type { GatewayTokens } from './gateway-tokens.ts'
 import { stale } from './generations.ts'
 import { AgentError, problemOf, toAgentError } from './problems.ts'
+import type { Uses } from './uses.ts'
 
 /** Edge traffic: from the gateway to a port of a container. Neither method rejects. */
 export type Edge = {
@@ -25,9 +33,11 @@ export const createEdge = (deps: {
   tokens: Pick<GatewayTokens, 'hop'>
   addresses: Pick<Addresses, 'find' | 'suspect'>
   relay: Pick<Relay, 'http' | 'upgrade'>
+  /** Absent: nobody asks when a runtime was used. */
+  uses?: Pick<Uses, 'enter'>
   log: Logger
 }): Edge => {
-  const { tokens, addresses, relay, log } = deps
+  const { tokens, addresses, relay, uses, log } = deps
 
   /** Who may go where, decided anew for every request and upgrade. */
   const admit = async (req: http.IncomingMessage): Promise<{ way: Way; target: RelayTarget }> => {
@@ -89,12 +99,22 @@ export const createEdge = (deps: {
       const startedAt = performance.now()
       try {
         const { way, target } = await admit(req)
-        settle(way, await relay.http(req, res, target), startedAt, 'request')
+        const { runtimeId, port } = way
+        const leave = uses?.enter({ runtimeId, port, kind: 'request', bytes: () => req.socket.bytesRead })
+        const result = await relay.http(req, res, target)
+        leave?.()
+        settle(way, result, startedAt, 'request')
       } catch (error) {
         const { headers, body, status } = answerOf(refuse(error))
-        if (res.headersSent) res.destroy()
-        // The body that may still be coming is not read: the connection can't be used again.
-        else res.writeHead(status, { ...headers, connection: 'close' }).end(body)
+        if (res.headersSent) {
+          res.destroy()
+          return
+        }
+        // Who waits for leave to send a body does not get it, and nothing can follow.
+        if (req.headers.expect !== undefined) res.shouldKeepAlive = false
+        else outliveUpload(req, res)
+        res.writeHead(status, headers).end(body)
+        leftover(req)
       }
     },
     upgrade: async (req, socket, head) => {
@@ -105,7 +125,11 @@ export const createEdge = (deps: {
       try {
         const { way, target } = await admit(req)
         socket.off('error', onError)
-        settle(way, await relay.upgrade(req, socket, head, target), startedAt, 'socket')
+        const { runtimeId, port } = way
+        const leave = uses?.enter({ runtimeId, port, kind: 'socket', bytes: () => req.socket.bytesRead })
+        const result = await relay.upgrade(req, socket, head, target)
+        leave?.()
+        settle(way, result, startedAt, 'socket')
       } catch (error) {
         const { status, ...answer } = answerOf(refuse(error))
         if (!socket.destroyed) refuseUpgrade(req, socket, status, answer)

@@ -67,7 +67,10 @@ test('a runtime lives on a real engine: ready, confined, stopped, started again,
 }, async () => {
   const { id, ownerHash } = next()
   const command = startCommand({ ownerHash, recipe: perl(), deadlineMs: 30_000 })
-  assert.deepEqual(await runtimes.start(id, command), { id, generation: 1, ownerHash, state: 'running' })
+  const { steps, ...facts } = await runtimes.start(id, command)
+  assert.deepEqual(facts, { id, generation: 1, ownerHash, state: 'running' })
+  // A container that says nothing of its start.
+  assert.deepEqual(Object.keys(steps ?? {}).sort(), ['answer', 'create', 'prepare', 'start', 'turn', 'volume'])
   const { Config, HostConfig, Mounts } = await inside(ownerHash)
   assert.equal(Config.Labels['browser_use.owner_hash'], ownerHash)
   assert.equal(HostConfig.ReadonlyRootfs, true)

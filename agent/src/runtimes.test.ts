@@ -58,16 +58,21 @@ const failsWith =
   }
 
 test('a start makes volume and container, and answers once the health check is good', async () => {
-  const answers: Health[] = [{ ok: false, why: 'ECONNREFUSED' }, { ok: false, why: 'status 503' }, { ok: true }]
+  const answers: Health[] = [
+    { ok: false, why: 'ECONNREFUSED' },
+    { ok: false, why: 'status 503' },
+  ]
   const asked: Parameters<Probe>[0][] = []
   const probe: Probe = async target => {
     asked.push(target)
-    return answers.shift() ?? { ok: true }
+    return answers.shift() ?? { ok: true, steps: { browser: 1 } }
   }
   const { engine, runtimes } = host({ probe })
-  const facts = await runtimes.start(runtime, startCommand())
+  const { steps = {}, ...facts } = await runtimes.start(runtime, startCommand())
   assert.deepEqual(facts, { id: runtime, generation: 1, ownerHash, state: 'running' })
+  assert.deepEqual(Object.keys(steps).sort(), ['answer', 'browser', 'create', 'prepare', 'start', 'turn', 'volume'])
   assert.equal(asked.length, 3)
+  assert.equal(asked[0]?.waits, true)
   assert.equal(asked[0]?.origin, 'http://127.0.0.1:8787')
   assert.equal(asked[0]?.path, '/health')
   assert.equal(asked[0]?.key, engine.requestOf(name)?.env.PORTHOLE_KEY)
@@ -291,7 +296,8 @@ test('deleting a starting runtime ends its start', async () => {
 
 test('an agent that was restarted goes on with what runs', async () => {
   const { engine, runtimes, over } = host()
-  const facts = await runtimes.start(runtime, startCommand())
+  const { steps, ...facts } = await runtimes.start(runtime, startCommand())
+  assert(steps)
   const restarted = over()
   assert.deepEqual(await restarted.list(), [facts])
   assert.deepEqual(await restarted.start(runtime, startCommand()), facts)
@@ -465,4 +471,38 @@ test('a discard leaves alone what is starting', async () => {
   ready.resolve({ ok: true })
   await starting
   assert.equal((await engine.list({})).length, 1)
+})
+
+test('asked for a runtime’s health it also says how long ago it was used: what the container tells, and its other ports', async () => {
+  let told: number | undefined = 5000
+  const probe: Probe = async () => ({ ok: true, ...(told === undefined ? {} : { unusedMs: told }) })
+  const engine = fakeEngine({ images: [image] })
+  const asked: unknown[] = []
+  const uses = {
+    unusedMs: ({ id }: { id: string }, said: number | undefined) => {
+      asked.push([id, said])
+      return said ?? 7
+    },
+  }
+  const runtimes = createRuntimes({
+    engine,
+    probe,
+    uses,
+    hostId,
+    defaults,
+    reach: 'bridge',
+    startsAtOnce: 1,
+    log: silent,
+  })
+  await runtimes.start(runtime, startCommand())
+  assert.equal((await runtimes.inspect(runtime, { probe: true })).unusedMs, 5000)
+  told = undefined
+  assert.equal((await runtimes.inspect(runtime, { probe: true })).unusedMs, 7)
+  assert.deepEqual(asked, [
+    [runtime, 5000],
+    [runtime, undefined],
+  ])
+  assert.equal((await runtimes.inspect(runtime, { probe: false })).unusedMs, undefined)
+  await runtimes.pause(runtime, { generation: 1 })
+  assert.equal((await runtimes.inspect(runtime, { probe: true })).unusedMs, undefined, 'a frozen one is asked nothing')
 })

@@ -7,13 +7,14 @@ import { keyOf, originOf, portOf } from './containers.ts'
 import type { ContainerSummary, Engine } from './engine/engine.ts'
 import { factsOf } from './facts.ts'
 import { createGenerations, stale } from './generations.ts'
-import type { Probe } from './health.ts'
+import type { Health, Probe } from './health.ts'
 import { createImages } from './images.ts'
 import { ofHost, ofRuntime, type Recorded, readLabels } from './labels.ts'
 import { createLanes } from './lanes.ts'
 import { AgentError } from './problems.ts'
 import { createStarter } from './start.ts'
 import { createTurnstile } from './turnstile.ts'
+import type { Uses } from './uses.ts'
 import { createVolumes, type Volumes } from './volumes.ts'
 
 const waitingPerRuntime = 16
@@ -24,6 +25,8 @@ export type RuntimesDependencies = {
   engine: Engine
   probe: Probe
   admission?: Admission
+  /** Absent: this host does not say when its runtimes were used. */
+  uses?: Pick<Uses, 'unusedMs'>
   /** Those of the same host: whoever works on a volume has it to itself. Absent: nobody else does. */
   volumes?: Pick<Volumes, 'remove'>
   hostId: string
@@ -188,18 +191,22 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
     const found = (await owned(id)).sort((a, b) => b.recorded.generation - a.recorded.generation)[0]
     const facts = found && currentFacts(found.summary)
     if (!found || !facts) throw new AgentError('not-found')
-    return probe ? { ...facts, healthy: await isHealthy(found.summary, found.recorded) } : facts
+    if (!probe) return facts
+    const health = await healthOf(found.summary, found.recorded)
+    const told = health.ok ? health.unusedMs : undefined
+    const unusedMs = facts.state === 'running' ? deps.uses?.unusedMs(found.recorded, told) : undefined
+    return { ...facts, healthy: health.ok, ...(unusedMs === undefined ? {} : { unusedMs }) }
   }
 
-  const isHealthy = async (summary: ContainerSummary, { health, ports }: Recorded): Promise<boolean> => {
-    if (summary.status !== 'running') return false
-    if (health === null) return true
+  const healthOf = async (summary: ContainerSummary, { health, ports }: Recorded): Promise<Health> => {
+    if (summary.status !== 'running') return { ok: false, why: 'it does not run' }
+    if (health === null) return { ok: true }
     const container = await engine.inspect(summary.id)
     const origin = container && originOf(container, portOf(ports, health.port), reach)
-    if (!container || origin === undefined) return false
+    if (!container || origin === undefined) return { ok: false, why: 'it has no address' }
     const key = keyOf(container)
     const target = { origin, path: health.path, ...(key === undefined ? {} : { key }) }
-    return (await deps.probe(target, AbortSignal.timeout(2 * 2000))).ok
+    return deps.probe(target, AbortSignal.timeout(2 * 2000))
   }
 
   /** A container runs before it is ready: while its start is under way it is `starting`. */

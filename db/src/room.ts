@@ -1,7 +1,7 @@
 import { and, eq, isNotNull, ne, sql } from 'drizzle-orm'
 import type { Db, Tx } from './connect.ts'
 import { runtimeChannel } from './notices.ts'
-import { inMs, move } from './runtimes.ts'
+import { inMs, type Move, move } from './runtimes.ts'
 import { type RuntimeRow, runtimes, tenants } from './schema.ts'
 import type { LineFor } from './states.ts'
 import { announceRoom, countRuntime, returnQuota } from './tenants.ts'
@@ -93,9 +93,16 @@ export const toPending = (db: Db, seen: RuntimeRow, leaseMs: number, waitMs: num
   move(db, seen, { to: 'pending', set: { workUntil: inMs(leaseMs), waitUntil: inMs(waitMs), error: null } })
 
 /** Frozen: keeps its memory and CPU reserved, and no longer counts as one of its tenant's running runtimes. */
-export const toPaused = (db: Db, seen: RuntimeRow, leaseMs: number, reason: string): Promise<RuntimeRow | undefined> =>
+export const toPaused = (
+  db: Db,
+  seen: RuntimeRow,
+  leaseMs: number,
+  reason: string,
+  { provided }: Pick<Move, 'provided'> = {},
+): Promise<RuntimeRow | undefined> =>
   db.transaction(async tx => {
-    const row = await move(tx, seen, { to: 'paused', set: { counted: false, workUntil: inMs(leaseMs) }, reason })
+    const set = { counted: false, workUntil: inMs(leaseMs) }
+    const row = await move(tx, seen, { to: 'paused', set, reason, ...(provided && { provided }) })
     if (row && seen.counted) await returnQuota(tx, row.tenant, { memoryBytes: 0, cpuMillis: 0 }, true)
     return row
   })

@@ -3,8 +3,9 @@ import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
 import { functions } from './functions.ts'
 import { type Need, release, unreachableAfterSeconds } from './hosts.ts'
+import { lookAtIn } from './idle.ts'
 import { runtimeChannel } from './notices.ts'
-import { columnsOf, decodeRuntime, type Raw } from './raw.ts'
+import { columnsOf, decodeRuntime, isAnyOf, type Raw } from './raw.ts'
 import {
   type EventRow,
   events,
@@ -16,7 +17,7 @@ import {
   runtimes,
   volumeRemovals,
 } from './schema.ts'
-import { type EventData, type RuntimeError, type RuntimeState, sourcesOf } from './states.ts'
+import { type EventData, type IdlePolicy, type RuntimeError, type RuntimeState, sourcesOf } from './states.ts'
 import { type Allowance, announceRoom, returnQuota } from './tenants.ts'
 
 /** Two owners whose keys share a hash: refused, never a shared container. */
@@ -64,7 +65,10 @@ export type NewRuntime = Pick<
   | 'needGpus'
   | 'labels'
   | 'start'
->
+> & {
+  /** Absent: nothing is done to it by itself. */
+  idle?: IdlePolicy
+}
 
 /**
  * The owner's live runtime: the one there is, or a new one in `pending` whose work the caller has for `leaseMs`.
@@ -78,13 +82,26 @@ export const claimOwner = async (
   leaseMs: number,
   waitMs = 0,
 ): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined } | undefined> => {
-  const { tenant, mode, owner, ownerHash, spec, needMemoryBytes, needCpuMillis, needGpus, labels, start } = wanted
+  const {
+    tenant,
+    mode,
+    owner,
+    ownerHash,
+    spec,
+    needMemoryBytes,
+    needCpuMillis,
+    needGpus,
+    labels,
+    start,
+    idle = {},
+  } = wanted
   // What it does: functions/claim.sql.
   const [claim] = await db.executeKept<Claim>(sql`
     select outcome, ${ofClaimed}, create_limit, create_count, create_left
     from ${sql.identifier(functions.claim.name)}(
       ${`rt_${ulid()}`}, ${tenant}, ${mode}, ${owner}, ${ownerHash}, ${spec}, ${needMemoryBytes}, ${needCpuMillis},
-      ${needGpus}, ${JSON.stringify(labels)}::text::jsonb, ${JSON.stringify(start)}::text::jsonb, ${leaseMs}, ${waitMs})`)
+      ${needGpus}, ${JSON.stringify(labels)}::text::jsonb, ${JSON.stringify(start)}::text::jsonb,
+      ${JSON.stringify(idle)}::text::jsonb, ${leaseMs}, ${waitMs})`)
   switch (claim?.outcome) {
     case 'created':
     case 'found': {
@@ -142,9 +159,10 @@ export const move = async (
   { to, from = sourcesOf(to), set = {}, reason, data = {}, provided }: Move,
 ): Promise<RuntimeRow | undefined> => {
   if (!from.includes(seen.state)) return undefined
+  const isUse = set.lastUsedAt !== undefined
   const moved = db
     .update(runtimes)
-    .set({ ...atRest, ...set, state: to, stateAt: sql`now()` })
+    .set({ ...atRest, ...set, state: to, stateAt: sql`now()`, idleAt: lookAtIn(to, isUse ? sql`now()` : undefined) })
     .where(
       and(
         eq(runtimes.id, seen.id),
@@ -302,14 +320,25 @@ export const toFailedAndFree = (db: Db, seen: RuntimeRow, error: RuntimeError) =
 export const toFailedStillHeld = (db: Db, seen: RuntimeRow, error: RuntimeError) =>
   move(db, seen, { to: 'failed', set: { error, workUntil: sql`now()` }, reason: error.code })
 
-export const toStopping = (db: Db, seen: RuntimeRow, leaseMs: number, reason: string) =>
-  move(db, seen, { to: 'stopping', set: { workUntil: inMs(leaseMs) }, reason })
+/** @param provided what else must still be as the caller saw it, here and below */
+export const toStopping = (
+  db: Db,
+  seen: RuntimeRow,
+  leaseMs: number,
+  reason: string,
+  { provided }: Pick<Move, 'provided'> = {},
+) => move(db, seen, { to: 'stopping', set: { workUntil: inMs(leaseMs) }, reason, ...(provided && { provided }) })
 
 export const toStopped = (db: Db, seen: RuntimeRow) => moveAndRelease(db, seen, { to: 'stopped' })
 
 /** Asks for deletion; the volume goes too once anybody asked for that. */
-export const toDeleting = (db: Db, seen: RuntimeRow, removeVolume: boolean, leaseMs: number) =>
-  move(db, seen, { to: 'deleting', set: { removeVolume, workUntil: inMs(leaseMs) } })
+export const toDeleting = (
+  db: Db,
+  seen: RuntimeRow,
+  removeVolume: boolean,
+  leaseMs: number,
+  because: Pick<Move, 'reason' | 'provided'> = {},
+) => move(db, seen, { to: 'deleting', set: { removeVolume, workUntil: inMs(leaseMs) }, ...because })
 
 /** Deletion asked again, now with the volume. */
 export const alsoRemoveVolume = async (db: Db, id: string): Promise<void> => {
@@ -458,16 +487,21 @@ export const leaseWork = async (
     )
 }
 
-/** Counts as use, for idle time. */
-export const touch = async (db: Db, id: string): Promise<void> => {
-  await db.update(runtimes).set({ lastUsedAt: sql`now()` }).where(eq(runtimes.id, id))
-}
+/** Counts as use, for idle time. @returns the runtime as it is then; undefined when it is deleted, or being so */
+export const touch = async (db: Db, id: string): Promise<RuntimeRow | undefined> =>
+  (
+    await db
+      .update(runtimes)
+      .set({ lastUsedAt: sql`now()` })
+      .where(and(eq(runtimes.id, id), notInArray(runtimes.state, ['deleting', 'deleted'])))
+      .returning()
+  )[0]
 
 /** As `touch`, for many at once. */
 export const touchAll = async (db: Db, ids: string[]): Promise<void> => {
   if (ids.length === 0) return
   // Always in one order: two gateways that write the same ones do not wait for each other in a circle.
-  const inOrder = db.select({ id: runtimes.id }).from(runtimes).where(inArray(runtimes.id, ids)).orderBy(runtimes.id)
+  const inOrder = db.select({ id: runtimes.id }).from(runtimes).where(isAnyOf(runtimes.id, ids)).orderBy(runtimes.id)
   await db
     .update(runtimes)
     .set({ lastUsedAt: sql`now()` })
@@ -572,4 +606,4 @@ export const listRuntimeStates = (db: Tx, ids: string[]): Promise<Pick<RuntimeRo
   db
     .select({ id: runtimes.id, state: runtimes.state, generation: runtimes.generation })
     .from(runtimes)
-    .where(inArray(runtimes.id, ids))
+    .where(isAnyOf(runtimes.id, ids))

@@ -14,7 +14,16 @@ import {
   timestamp,
   uniqueIndex,
 } from 'drizzle-orm/pg-core'
-import type { AtCap, ClaimMapping, EventData, LineFor, RequestedStart, RuntimeError, RuntimeState } from './states.ts'
+import type {
+  AtCap,
+  ClaimMapping,
+  EventData,
+  IdlePolicy,
+  LineFor,
+  RequestedStart,
+  RuntimeError,
+  RuntimeState,
+} from './states.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
 const bytes = (name: string) => bigint(name, { mode: 'number' })
@@ -131,6 +140,14 @@ export const runtimes = pgTable(
     readyAt: at('ready_at'),
     lastUsedAt: at('last_used_at').notNull().defaultNow(),
     stateAt: at('state_at').notNull().defaultNow(),
+    /** What becomes of it when nobody uses it, and its age at most. */
+    idle: jsonb().$type<IdlePolicy>().notNull().default({}),
+    /**
+     * When to look whether that is due: never later, and often earlier, because use does not move it. Null: nothing is.
+     */
+    idleAt: at('idle_at'),
+    /** The end of which its owner has been warned. */
+    warnedFor: at('warned_for'),
     deletedAt: at('deleted_at'),
     /** Who is moving this row on has it until then; afterwards any gateway takes it over. */
     workUntil: at('work_until'),
@@ -157,6 +174,7 @@ export const runtimes = pgTable(
     index('runtimes_hash').on(t.ownerHash, t.id),
     index('runtimes_host').on(t.hostId).where(sql`${t.state} <> 'deleted'`),
     index('runtimes_line').on(t.tenant, t.lineSince).where(sql`${t.lineSince} is not null`),
+    index('runtimes_idle').on(t.idleAt).where(sql`${t.idleAt} is not null`),
     index('runtimes_work').on(t.workUntil).where(sql`${t.workUntil} is not null`),
     check('runtimes_counted_on_host', sql`not ${t.counted} or ${t.reserved}`),
     check('runtimes_reserved_on_host', sql`not ${t.reserved} or ${t.hostId} is not null`),

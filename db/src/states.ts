@@ -59,7 +59,19 @@ export type RequestedStart = {
 export const placementPolicies = ['spread', 'pack'] as const
 export type PlacementPolicy = (typeof placementPolicies)[number]
 
-export type EventData = Record<string, string | number | boolean | null>
+/** Seconds after which something is done to a runtime by itself; absent: never. */
+export type IdlePolicy = {
+  /** Unused for so long, it is frozen, stopped, deleted. */
+  pauseAfter?: number
+  stopAfter?: number
+  deleteAfter?: number
+  /** So long after it was created it is deleted, however much it is used. */
+  maxAge?: number
+}
+
+type Fact = string | number | boolean | null
+/** What an event tells besides: facts by name, and facts that belong together under one name. */
+export type EventData = Record<string, Fact | Readonly<Record<string, Fact>>>
 
 /** What a runtime in line waits for. */
 export type LineFor = 'quota' | 'hosts'

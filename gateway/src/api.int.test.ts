@@ -458,6 +458,92 @@ describe('the public API', { concurrency: false }, () => {
     assert(answer.text.length < 10_000, `${answer.text.length} characters of faults`)
   })
 
+  describe('idle rules', () => {
+    const read = async (id: string) =>
+      JSON.parse((await send(`/v1/runtimes/${id}`, { headers: bearer(await token()) })).text)
+    const secondsTo = (expiresAt: string | null, from: string) =>
+      expiresAt === null ? null : Math.round((Date.parse(expiresAt) - Date.parse(from)) / 1000)
+    /** One that runs, made by a request with those rules. */
+    const running = async (userId: string, body: object = {}) => {
+      const made = await post('/v1/runtimes', await token(), { userId, wait: 0, ...body })
+      assert.equal(made.status, 202, made.text)
+      const { id } = JSON.parse(made.text)
+      await database.db.execute(
+        `update runtimes set state = 'running', generation = 1, work_until = null, error = null where id = '${id}'`,
+      )
+      return id as string
+    }
+
+    it('of the spec hold where a request has none: a browser expires 900 s after its last use', async () => {
+      const { expiresAt, lastUsedAt } = await read(await running('idle-1'))
+      assert.equal(secondsTo(expiresAt, lastUsedAt), 900)
+    })
+
+    it('of a request hold before those of the spec, and tell when the runtime expires', async () => {
+      const paused = await read(await running('idle-2', { idle: { pauseAfter: 60 } }))
+      assert.equal(secondsTo(paused.expiresAt, paused.lastUsedAt), 60)
+      assert.equal((await read(await running('idle-3', { idle: { stopAfter: null } }))).expiresAt, null)
+      const aged = await read(await running('idle-4', { idle: { stopAfter: 0 }, maxAge: 7200 }))
+      assert.equal(secondsTo(aged.expiresAt, aged.createdAt), 7200)
+    })
+
+    it('of a later request hold for the runtime that is there, if it names any', async () => {
+      const ask = async (more: object) => {
+        const { status, text } = await post('/v1/runtimes', await token(), { userId: 'idle-8', wait: 0, ...more })
+        assert.equal(status, 202, text)
+        const { id } = JSON.parse(text)
+        const { expiresAt, createdAt } = await read(id)
+        return secondsTo(expiresAt, createdAt)
+      }
+      assert.equal(await ask({ maxAge: 7200 }), 7200)
+      assert.equal(await ask({}), 7200)
+      assert.equal(await ask({ maxAge: 3600 }), 3600)
+      assert.equal(await ask({ idle: {} }), null)
+    })
+
+    it('that do not fit are a 400 that points at them', async () => {
+      for (const [body, pointer] of [
+        [{ idle: { pauseAfter: 1000 } }, '#/idle/pauseAfter'],
+        [{ idle: { stopAfter: 3 } }, '#/idle/stopAfter'],
+        [{ maxAge: -1 }, '#/maxAge'],
+      ] as const) {
+        const { status, text } = await post('/v1/runtimes', await token(), { userId: 'idle-5', wait: 0, ...body })
+        assert.equal(status, 400)
+        assert.equal(JSON.parse(text).errors[0].pointer, pointer)
+      }
+    })
+
+    it('a call that does something counts as use, and one that looks does not', async () => {
+      const id = await running('idle-6')
+      const lastUsedAt = async () => (await read(id)).lastUsedAt as string
+      const makeOld = () =>
+        database.db.execute(`update runtimes set last_used_at = now() - interval '500 s' where id = '${id}'`)
+      await makeOld()
+      const before = await lastUsedAt()
+      await send(`/v1/runtimes/${id}/wait?timeout=0`, { headers: bearer(await token()) })
+      assert.equal(await lastUsedAt(), before)
+      for (const [path, body] of [
+        ['touch', undefined],
+        ['tickets', {}],
+        ['resume', undefined],
+      ] as const) {
+        await makeOld()
+        const { status } = await post(`/v1/runtimes/${id}/${path}`, await token(), body)
+        assert(status < 300, `${path}: ${status}`)
+        assert(Date.now() - Date.parse(await lastUsedAt()) < 60_000, path)
+      }
+    })
+
+    it('touch answers with the runtime, wakes nothing, and is 410 for one that was deleted', async () => {
+      const id = await running('idle-7')
+      await database.db.execute(`update runtimes set state = 'stopped' where id = '${id}'`)
+      const touched = await post(`/v1/runtimes/${id}/touch`, await token(), undefined)
+      assert.deepEqual([touched.status, JSON.parse(touched.text).state], [200, 'stopped'])
+      const gone = await post(`/v1/runtimes/${deleted.id}/touch`, await token(), undefined)
+      assert.deepEqual([gone.status, codeIn(gone)], [410, 'gone'])
+    })
+  })
+
   it('text that no database can hold is a 400', async () => {
     const jwt = await token()
     for (const query of ['owner=%00', 'spec=%00', 'cursor=%00', 'label=a%3D%00'])
@@ -574,7 +660,9 @@ describe('the public API', { concurrency: false }, () => {
     assert.equal(ensure.additionalProperties, false)
     assert.deepEqual(Object.keys(ensure.properties).toSorted(), [
       'env',
+      'idle',
       'labels',
+      'maxAge',
       'mode',
       'placement',
       'profile',

@@ -11,6 +11,7 @@ import { Problem } from './problem.ts'
 import { createRequestIds } from './request-ids.ts'
 import { auditRoutes, recordCalls } from './routes/audit.ts'
 import { connectionRoutes } from './routes/connections.ts'
+import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { heartbeatRoutes } from './routes/heartbeat.ts'
 import { hostRoutes } from './routes/hosts.ts'
@@ -89,6 +90,7 @@ export const createApp = (
   app.route('/', auditRoutes(house))
   app.route('/', runtimeRoutes(house))
   app.route('/', connectionRoutes(house))
+  app.route('/', eventRoutes(house))
   app.route('/', hostRoutes(house))
   app.route('/', heartbeatRoutes(house))
   app.route('/', tokenRoutes(house))

@@ -11,6 +11,8 @@ describe('parseConfig', () => {
     assert.equal(config.listenHost, '127.0.0.1')
     assert.equal(config.publicUrl, undefined)
     assert.equal(config.startTimeoutMs, 45_000)
+    assert.equal(config.stopSeconds, 900)
+    assert.equal(parseConfig({ ...good, PORTHOLE_STOP_AFTER: '0' }).stopSeconds, 0)
     assert.equal(config.allowPlainAgents, false)
     assert.equal(parseConfig({ ...good, PORTHOLE_ALLOW_PLAIN_AGENTS: 'true' }).allowPlainAgents, true)
   })

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { type PlacementPolicy, placementPolicies } from '@porthole/db'
 import { normalizeBaseUrl } from './identity/view-url.ts'
-import type { Spec } from './runtimes/specs.ts'
+import { type Spec, usualStopSeconds } from './runtimes/specs.ts'
 import { parseSpecs } from './runtimes/specs-file.ts'
 
 /** How much one gateway takes on before it says no. Times are milliseconds. */
@@ -44,6 +44,8 @@ export type Config = {
   portDomain: string | undefined
   /** An operator's specs, besides the built-in ones. */
   specs: readonly Spec[]
+  /** Seconds unused until a runtime is stopped, where neither its request nor an operator's spec says; 0: never. */
+  stopSeconds: number
   /** Whether hosts may join with plain HTTP at an address that is not loopback. */
   allowPlainAgents: boolean
   /** How runtimes that ask for nothing else are placed. */
@@ -129,11 +131,11 @@ const domainFrom = (env: Env): string | undefined => {
   return domain
 }
 
-const specsFrom = (env: Env, readText: (path: string) => string): Spec[] => {
+const specsFrom = (env: Env, stopSeconds: number, readText: (path: string) => string): Spec[] => {
   const path = env.PORTHOLE_SPECS?.trim()
   if (!path) return []
   try {
-    return parseSpecs(readText(path))
+    return parseSpecs(readText(path), stopSeconds)
   } catch (error) {
     throw new ConfigError(
       `PORTHOLE_SPECS names a file that can not be used: ${error instanceof Error ? error.message : error}`,
@@ -180,6 +182,8 @@ export const parseConfig = (env: Env, readText = (path: string) => readFileSync(
   }
   const logLevel = env.LOG_LEVEL?.trim() || 'info'
   if (!logLevels.includes(logLevel)) throw new ConfigError(`LOG_LEVEL must be one of ${logLevels.join(', ')}`)
+  // Up to a year.
+  const stopSeconds = integer(env, 'PORTHOLE_STOP_AFTER', usualStopSeconds, 0, 31_536_000)
   return {
     databaseUrl,
     secret,
@@ -188,7 +192,8 @@ export const parseConfig = (env: Env, readText = (path: string) => readFileSync(
     publicUrl: base || undefined,
     allowedOrigins: list(env.PORTHOLE_ALLOWED_ORIGINS ?? '').map(origin),
     portDomain: domainFrom(env),
-    specs: specsFrom(env, readText),
+    specs: specsFrom(env, stopSeconds, readText),
+    stopSeconds,
     allowPlainAgents: flag(env, 'PORTHOLE_ALLOW_PLAIN_AGENTS'),
     placement: oneOf(env, 'PORTHOLE_PLACEMENT', placementPolicies),
     startTimeoutMs: integer(env, 'BROWSER_RUNTIME_START_TIMEOUT', 45, 1, 600) * 1000,

@@ -29,6 +29,8 @@ import { listenForChanges } from './runtimes/changes.ts'
 import { startCommandOf } from './runtimes/command.ts'
 import { createConductor } from './runtimes/conductor.ts'
 import { createDriver, leaseMs } from './runtimes/driver.ts'
+import { watchIdle } from './runtimes/idle.ts'
+import { withLastUse } from './runtimes/idle-ask.ts'
 import { createPlacement } from './runtimes/placement.ts'
 import { openRoom } from './runtimes/room.ts'
 import { createSpecs } from './runtimes/specs.ts'
@@ -115,17 +117,19 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
     limits: config.limits,
     ...{ log, now },
   })
-  access.onChange(() => {
-    externals.forget()
-    doorman.forget()
-    passes.forget()
-    hops.forget()
+  access.onChange(({ keys }) => {
+    if (keys) for (const memory of [externals, doorman, passes, hops]) memory.forget()
     sockets.checkRights()
   })
   changes.onMove(sockets.checkRuntime)
   const routes = createRouteTable({ db, lookout: lookout.db, changes, log })
-  const room = await openRoom({ database, leaseMs, carryOut: row => driver.take(row) })
-  const specs = createSpecs(config.specs)
+  const room = await openRoom({
+    database,
+    leaseMs,
+    carryOut: row => driver.take(row),
+    withLastUse: row => withLastUse({ db, agents }, row),
+  })
+  const specs = createSpecs(config.specs, config.stopSeconds)
   const placement = createPlacement({
     db,
     policy: config.placement,
@@ -170,6 +174,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   }
   const losses = watchLoss(db, log)
   const drains = watchDrains({ db, agents, placement, driver, log, leaseMs })
+  const idle = watchIdle({ db, agents, driver, log, leaseMs })
   const upkeep = startUpkeep(db, issuer, log)
 
   const nextRequestId = createRequestIds(now)
@@ -192,7 +197,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       server.closeIdleConnections()
       upkeep.stop()
-      await Promise.all([losses.stop(), drains.stop()])
+      await Promise.all([losses.stop(), drains.stop(), idle.stop()])
       await driver.close(closeMs)
       await relay.close()
       server.closeAllConnections()

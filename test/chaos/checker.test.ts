@@ -17,6 +17,7 @@ const runtime: RuntimeRow = {
   ...{ needMemoryBytes: 100, needCpuMillis: 10, needGpus: 0, labels: {}, start: { memoryBytes: 200, cpus: 1 } },
   ...{ removeVolume: false, error: null, workUntil: null, workTries: 0 },
   ...{ lineSince: null, lineUntil: null, lineFor: null, waitUntil: null },
+  ...{ idle: {}, idleAt: null, warnedFor: null },
   ...{ createdAt: epoch, readyAt: epoch, lastUsedAt: epoch, stateAt: epoch, deletedAt: null },
 }
 const host = {

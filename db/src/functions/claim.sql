@@ -3,7 +3,7 @@
 create function porthole_claim(
   new_id text, of_tenant text, of_mode text, of_owner text, of_hash text, by_spec text,
   need_memory bigint, need_cpu integer, need_gpu integer, with_labels jsonb, with_start jsonb,
-  lease_ms double precision, wait_ms double precision,
+  with_idle jsonb, lease_ms double precision, wait_ms double precision,
   -- 'created', 'found', 'over-limit', 'hash-taken', 'gone' (what was in the way is gone by now)
   out outcome text,
   out claimed runtimes,
@@ -19,9 +19,12 @@ declare
 begin
   begin
     insert into runtimes (id, tenant, mode, owner, owner_hash, spec, need_memory_bytes, need_cpu_millis, need_gpus, labels,
-      start, work_until, wait_until)
+      start, idle, idle_at, work_until, wait_until)
     values (new_id, of_tenant, of_mode, of_owner, of_hash, by_spec, need_memory, need_cpu, need_gpu, with_labels,
-      with_start, now() + make_interval(secs => lease_ms / 1000), now() + make_interval(secs => wait_ms / 1000))
+      with_start, with_idle,
+      -- Its age counts from now on; use only once it runs.
+      case when with_idle ? 'maxAge' then now() end,
+      now() + make_interval(secs => lease_ms / 1000), now() + make_interval(secs => wait_ms / 1000))
     on conflict do nothing
     returning * into claimed;
     if found then

@@ -1,5 +1,13 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { addTicket, findRuntime, listRuntimes, type RuntimeRow, type RuntimeState, runtimeStates } from '@porthole/db'
+import {
+  addTicket,
+  findRuntime,
+  listRuntimes,
+  type RuntimeRow,
+  type RuntimeState,
+  runtimeStates,
+  touch,
+} from '@porthole/db'
 import { portTicketOf, viewTicket } from '../edge/ticket-links.ts'
 import { type Guest, type House, isTheirs } from '../house.ts'
 import { Problem } from '../problem.ts'
@@ -67,6 +75,13 @@ export const runtimeRoutes = (house: House) => {
     return row
   }
 
+  /** The caller's runtime, used by what they ask of it. @throws Problem `not-found`, `gone` */
+  const use = async (caller: Guest, id: string): Promise<RuntimeRow> => {
+    const used = await touch(db, (await find(caller, id)).id)
+    if (!used) throw new Problem('gone')
+    return used
+  }
+
   app.openapi(
     createRoute({
       method: 'post',
@@ -105,6 +120,7 @@ export const runtimeRoutes = (house: House) => {
       const answer = await idempotent(db, callerKey(caller), key, body, body.wait + slackSeconds, async () => {
         const { row, created, allowance } = await house.conductor.ensure(wanted, body.wait * 1000, {
           freshProfile: body.profile === 'fresh',
+          idle: body.idle || body.maxAge !== undefined ? wanted.idle : undefined,
         })
         for (const [name, value] of Object.entries(allowance ? allowanceHeaders(allowance) : {})) c.header(name, value)
         const isReady = row.state === 'running' || row.state === 'paused'
@@ -239,12 +255,32 @@ export const runtimeRoutes = (house: House) => {
       }),
       async c => {
         const caller = c.get('guest')
-        const row = await find(caller, c.req.valid('param').id)
+        const row = await use(caller, c.req.valid('param').id)
         const { seconds, done } = verbs[verb]
         const now = await house.conductor[verb](row, seconds * 1000)
         return c.json(present(now), done.includes(now.state) ? 200 : 202)
       },
     )
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      middleware: guard(house, 'runtimes:write'),
+      path: '/v1/runtimes/{id}/touch',
+      operationId: 'touchRuntime',
+      summary: 'Count a runtime as used',
+      description:
+        'Puts off what its idle rules do to it, and wakes nothing. Every call that does something to a runtime counts as use; to look at it does not.',
+      tags: ['Runtimes'],
+      security: bearer,
+      request: { params: runtimeIdParam },
+      responses: {
+        200: jsonAnswer('The runtime, used just now', runtimeSchema),
+        ...problemAnswers('insufficient-scope', 'not-found', 'gone'),
+      },
+    }),
+    async c => c.json(present(await use(c.get('guest'), c.req.valid('param').id)), 200),
+  )
 
   app.openapi(
     createRoute({
@@ -318,7 +354,7 @@ export const runtimeRoutes = (house: House) => {
     }),
     async c => {
       const caller = c.get('guest')
-      const row = await find(caller, c.req.valid('param').id)
+      const row = await use(caller, c.req.valid('param').id)
       const { access, port, ttl } = c.req.valid('json')
       const token = randomToken('tk')
       const { tenant, ownerHash } = row

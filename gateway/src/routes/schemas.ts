@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi'
 import { placementPolicies, runtimeStates } from '@porthole/db'
 import { envName, pythonStrip } from '@porthole/protocol'
 import { modes } from '../identity/owner.ts'
+import { idleFields } from '../runtimes/idle-policy.ts'
 import { defaultSpec } from '../runtimes/specs.ts'
 
 /** Text that a database can hold: no NUL, no lone surrogate. */
@@ -53,6 +54,7 @@ export const ensureBody = z
       })
       .default({ gpus: 0 }),
     placement,
+    ...idleFields,
     profile: z.enum(['keep', 'fresh']).default('keep').openapi({
       description:
         'When the host that has the profile is away: keep waits for it (503 profile-unavailable), fresh starts elsewhere with an empty one, for good: the old one is removed when that host is back.',
@@ -81,7 +83,10 @@ export const runtimeSchema = z
     createdAt: z.iso.datetime(),
     readyAt: z.iso.datetime().nullable(),
     lastUsedAt: z.iso.datetime(),
-    expiresAt: z.iso.datetime().nullable(),
+    expiresAt: z.iso.datetime().nullable().openapi({
+      description:
+        'When it is paused, stopped or deleted next by itself, unless it is used before then (its maxAge counts whether it is used or not); null: it is not. What its host has seen of use since lastUsedAt puts it off.',
+    }),
     urls: z.object({
       view: z.string(),
       cdp: z.string(),

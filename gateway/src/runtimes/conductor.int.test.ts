@@ -78,6 +78,25 @@ describe('the conductor', { concurrency: false }, () => {
     assert.equal(await slots(), 1)
   })
 
+  it('the event of a start tells its steps as far as they are known, of the first start and of a later one', async () => {
+    const { ensure, stop, start } = another()
+    host.script.steps = { create: 60, browser: 500 }
+    const { row } = await ensure(wanted('alice'), 10_000)
+    await start(await stop(row, 10_000), 10_000)
+    host.script.steps = undefined
+    await ensure(wanted('bob'), 10_000)
+    const told = await database.db.execute<{ data: { startMs: number; steps: Record<string, number> } }>(
+      "select data from events where to_state = 'running' order by seq",
+    )
+    const steps = told.map(({ data }) => data.steps)
+    assert.deepEqual(
+      steps.map(({ placement, ...others }) => others),
+      [{ create: 60, browser: 500 }, { create: 60, browser: 500 }, {}],
+    )
+    assert(steps.every(({ placement = -1 }) => placement >= 0 && Number.isInteger(placement)))
+    assert(told.every(({ data }) => data.startMs >= 0))
+  })
+
   it('does not wait when it is asked not to', async () => {
     const { ensure } = another()
     const { promise, resolve } = Promise.withResolvers<void>()

@@ -11,9 +11,11 @@ import {
   findTenant,
   forgetProfile,
   forgetProfileAway,
+  type IdlePolicy,
   type NewRuntime,
   OwnerHashTaken,
   type RuntimeRow,
+  setIdle,
   toDeleting,
   toFailedStillHeld,
   toPaused,
@@ -32,11 +34,11 @@ import type { Room } from './room.ts'
 
 /** The verbs of a runtime. All are idempotent; all answer within `ms` with the row as it is by then. */
 export type Conductor = {
-  /** The owner's runtime, ready: the one there is, or a new one; `freshProfile` where its profile's host is away. @throws Problem when it fails to start. */
+  /** The owner's runtime, ready: the one there is, or a new one; `freshProfile` where its profile's host is away; `idle`: the rules of one there is, too. @throws Problem when it fails to start. */
   ensure(
     wanted: NewRuntime,
     ms: number,
-    options?: { freshProfile?: boolean },
+    options?: { freshProfile?: boolean; idle?: IdlePolicy | undefined },
   ): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined }>
   /** Starts a stopped, failed or lost runtime again; waits for one on its way. @throws Problem when that fails. */
   start(row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow>
@@ -118,8 +120,9 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
 
   /** Puts it on a host and starts it, or in line for room. Undefined: somebody else moved it first. */
   const begin = async (row: RuntimeRow, ms: number, signal: AbortSignal): Promise<RuntimeRow | undefined> => {
+    const startedAt = performance.now()
     const begun = await placeOrWait(row, ms, signal)
-    if (begun) driver.take(begun)
+    if (begun) driver.take(begun, performance.now() - startedAt)
     return begun
   }
 
@@ -217,9 +220,11 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
     switch (row.state) {
       case 'running': {
         if (isTurning(row)) return settled(row, msLeft(), signal)
+        // Before it is looked at: for want of use nobody stops it from here on.
+        const used = await touch(db, row.id)
+        if (used?.state !== row.state || used.generation !== row.generation) return undefined
         if (await isAlive(row)) {
-          await touch(db, row.id)
-          return row
+          return used
         }
         await declareDead(row)
         return undefined
@@ -279,12 +284,13 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
       if (left) await dueRemovals(tx, left)
     })
 
-  const ensureOnce: Conductor['ensure'] = async (wanted, ms, { freshProfile = false } = {}) => {
+  const ensureOnce: Conductor['ensure'] = async (wanted, ms, { freshProfile = false, idle } = {}) => {
     const deadline = performance.now() + ms
     const msLeft = () => Math.max(0, deadline - performance.now())
     for (let round = 0; round < maxRounds; round++) {
       const claimed = await claim(wanted, msLeft())
       if (!claimed) continue
+      if (idle && !claimed.created) await setIdle(db, claimed.row.id, idle)
       // Who wants another one does not wait for the host that has this one.
       if (freshProfile && isToBePlaced(claimed.row)) await startAfresh(wanted)
       if (claimed.created) {

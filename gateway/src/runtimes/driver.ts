@@ -19,7 +19,7 @@ import {
   toStopping,
   waitLeft,
 } from '@porthole/db'
-import type { AgentErrorCode, StartCommand } from '@porthole/protocol'
+import type { AgentErrorCode, StartCommand, StartSteps } from '@porthole/protocol'
 import type { Logger } from 'pino'
 import { type AgentClient, AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
 import { Problem } from '../problem.ts'
@@ -40,8 +40,11 @@ const maxTries = 6
 
 /** Moves runtimes on from passing states, on whichever gateway; a row's work lease says which. */
 export type Driver = {
-  /** Starts moving a row whose lease the caller has just taken. Returns at once. */
-  take(row: RuntimeRow): void
+  /**
+   * Starts moving a row whose lease the caller has just taken. Returns at once.
+   * @param placementMs what the caller's own placement of it took, in milliseconds
+   */
+  take(row: RuntimeRow, placementMs?: number): void
   /** Stops taking over and waits for the steps under way, up to `ms`. What is left, another gateway finishes. */
   close(ms: number): Promise<void>
 }
@@ -74,6 +77,12 @@ const unreadable = (error: Error): RuntimeError =>
     ? { code: error.code, detail: error.message }
     : { code: 'runtime-failed', detail: 'what it was asked to start with cannot be read any more: delete it' }
 
+/** For the event: what each step of a start took, in milliseconds, as far as that is known. */
+const stepsOf = (placementMs: number | undefined, told: StartSteps | undefined): { steps?: StartSteps } => {
+  const steps = { ...(placementMs === undefined ? {} : { placement: Math.round(placementMs) }), ...told }
+  return Object.keys(steps).length === 0 ? {} : { steps }
+}
+
 const startErrorCodes: Partial<Record<AgentErrorCode, string>> = {
   'not-ready': 'start-timeout',
   'engine-unavailable': 'host-unreachable',
@@ -101,6 +110,8 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
   const underWay = new Map<string, Promise<void>>()
   /** Hosts that have refused a runtime that is being started, and what they said. */
   const refusals = new Map<string, Map<string, string>>()
+  /** Milliseconds that placing took, of runtimes that are being started. */
+  const placementsMs = new Map<string, number>()
   const closing = new AbortController()
 
   const agentOf = async (hostId: string | null): Promise<AgentClient | undefined> => {
@@ -122,11 +133,14 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
     row.workTries >= maxTries && row.hostId !== null && (await findHost(db, row.hostId))?.live === true
 
   const placeIt = async (row: RuntimeRow) => {
+    const startedAt = performance.now()
     try {
       const attempt = (current: RuntimeRow) => placement.place(current, leaseMs, refusals.get(row.id))
-      return await room.within(row, attempt, () => waitLeft(db, row.id), closing.signal, {
+      const placed = await room.within(row, attempt, () => waitLeft(db, row.id), closing.signal, {
         handsOver: true,
       })
+      placementsMs.set(row.id, (placementsMs.get(row.id) ?? 0) + performance.now() - startedAt)
+      return placed
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       // One that still holds room on a host holds it until that host says that nothing is left there.
@@ -147,8 +161,9 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
     const startedAt = performance.now()
     for (let attempt = 1; ; attempt++) {
       try {
-        await agent.start(row.id, command)
-        const running = await toRunning(db, row, { startMs: Math.round(performance.now() - startedAt) })
+        const { steps } = await agent.start(row.id, command)
+        const startMs = Math.round(performance.now() - startedAt)
+        const running = await toRunning(db, row, { startMs, ...stepsOf(placementsMs.get(row.id), steps) })
         return running ?? (await withdraw(row, agent))
       } catch (error) {
         if (error instanceof AgentRefused) {
@@ -289,13 +304,15 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
     } finally {
       clearInterval(renewal)
       refusals.delete(row.id)
+      placementsMs.delete(row.id)
     }
   }
 
-  const take = (row: RuntimeRow) => {
+  const take = (row: RuntimeRow, placementMs?: number) => {
     // By state too: a deletion does not wait for the start that it cuts short.
     const key = `${row.id} ${row.generation} ${row.state}`
     if (closing.signal.aborted || underWay.has(key) || !hasWork(row)) return
+    if (placementMs !== undefined) placementsMs.set(row.id, placementMs)
     underWay.set(
       key,
       run(row).finally(() => underWay.delete(key)),

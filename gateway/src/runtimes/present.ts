@@ -1,4 +1,4 @@
-import type { RuntimeRow } from '@porthole/db'
+import { nextDeadline, type RuntimeRow } from '@porthole/db'
 import { doorNames } from '../edge/port-hosts.ts'
 import type { House } from '../house.ts'
 import type { Mode, OwnerHash } from '../identity/owner.ts'
@@ -33,8 +33,8 @@ export const presentRuntime = (where: Where, row: RuntimeRow) => ({
   createdAt: row.createdAt.toISOString(),
   readyAt: row.readyAt?.toISOString() ?? null,
   lastUsedAt: row.lastUsedAt.toISOString(),
-  /** Null: it is kept until somebody stops or deletes it. */
-  expiresAt: null as string | null,
+  /** Null: it is kept as it is until somebody does something about it. */
+  expiresAt: nextDeadline(row)?.at.toISOString() ?? null,
   urls: urlsOf(where, row),
   ...(row.error ? { error: row.error } : {}),
 })

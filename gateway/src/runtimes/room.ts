@@ -45,10 +45,14 @@ type Parts = {
   leaseMs: number
   /** Has the host carry a pause out. */
   carryOut(paused: RuntimeRow): void
+  /** A running runtime with its last use as its host sees it; undefined when it was moved. Absent: as its row says. */
+  withLastUse?(row: RuntimeRow): Promise<RuntimeRow | undefined>
 }
 
 /** A look a second makes up for hints that were lost, and keeps the place in line. */
 const pollMs = 1000
+/** Runtimes whose hosts are asked for their last use, before one is paused. */
+const maxAsked = 5
 /** Times that room is tried for anew, should others take it each time. */
 const maxRounds = 5
 
@@ -58,7 +62,12 @@ const refusal = (why: string) =>
     retryAfterSeconds: 5,
   })
 
-export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: Parts): Promise<Room> => {
+export const openRoom = async ({
+  database: { db, listen },
+  leaseMs,
+  carryOut,
+  withLastUse = async row => row,
+}: Parts): Promise<Room> => {
   const bell: Bell = createBell()
   const { unlisten } = await listen(
     roomChannel,
@@ -96,7 +105,15 @@ export const openRoom = async ({ database: { db, listen }, leaseMs, carryOut }: 
   }
 
   const pauseOldest = async (row: RuntimeRow): Promise<boolean> => {
-    const oldest = await findOldestRunning(db, row)
+    let oldest = await findOldestRunning(db, row)
+    // Somebody may be at work in it, of whom only its host knows: then it is not the one.
+    for (let asked = 0; oldest && asked < maxAsked; asked++) {
+      const { id, lastUsedAt } = oldest
+      const known = await withLastUse(oldest)
+      if (known?.lastUsedAt.getTime() === lastUsedAt.getTime()) break
+      oldest = await findOldestRunning(db, row)
+      if (oldest?.id === id) break
+    }
     if (!oldest) return false
     const paused = await toPaused(db, oldest, leaseMs, 'made room for another runtime')
     if (paused) carryOut(paused)

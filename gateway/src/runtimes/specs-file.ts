@@ -1,6 +1,7 @@
 import { recipe } from '@porthole/protocol'
 import { z } from 'zod'
-import type { Spec } from './specs.ts'
+import { beyond, disorderIn, idleFields, policyFrom } from './idle-policy.ts'
+import { type Spec, usualStopSeconds } from './specs.ts'
 
 const mebibytes = (n: number) => n * 1024 ** 2
 
@@ -21,28 +22,57 @@ const modest = {
 }
 
 const share = z.number().positive().max(1).default(1)
-const shares = z.object({ memoryShare: share, cpuShare: share })
+const limit = z.int().min(10).optional()
+const rules = z.object({
+  memoryShare: share,
+  cpuShare: share,
+  ...idleFields,
+  atMost: z.strictObject({ pauseAfter: limit, stopAfter: limit, deleteAfter: limit, maxAge: limit }).default({}),
+})
 const name = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'a name is 1 to 64 of a-z, 0-9, ".", "_" and "-"')
 const file = z.record(name, z.record(z.string(), z.unknown()))
 
 /**
- * An operator's specs: a JSON object of recipes by name, each with what differs from a small sandbox, and with `memoryShare`
- * and `cpuShare` where less than its limits is to be reserved.
+ * An operator's specs: a JSON object of recipes by name, each with what differs from a small sandbox; with `memoryShare`
+ * and `cpuShare` where less than its limits is to be reserved; with `idle` and `maxAge` as in a request, and `atMost`, what
+ * requests may say of those.
  *
+ * @param stopSeconds unused until a runtime is stopped whose spec does not say; 0: never
  * @throws Error that says which spec is wrong, and where
  */
-export const parseSpecs = (text: string): Spec[] => {
+export const parseSpecs = (text: string, stopSeconds = usualStopSeconds): Spec[] => {
   const written = file.safeParse(jsonOf(text))
   if (!written.success) throw new Error(wordsOf(written.error))
-  return Object.entries(written.data).map(([name, { memoryShare, cpuShare, ...given }]) => {
+  return Object.entries(written.data).map(([name, { memoryShare, cpuShare, idle, maxAge, atMost, ...given }]) => {
     const parsed = recipe.safeParse({ ...modest, ...given, name })
     if (!parsed.success) throw new Error(`${name}: ${wordsOf(parsed.error)}`)
     const { health, ports } = parsed.data
     if (health && !Object.hasOwn(ports, health.port)) throw new Error(`${name}: health: there is no such port`)
-    const reserved = shares.safeParse({ memoryShare, cpuShare })
-    if (!reserved.success) throw new Error(`${name}: ${wordsOf(reserved.error)}`)
-    return { recipe: parsed.data, ...reserved.data }
+    const ruled = rules.safeParse({ memoryShare, cpuShare, idle, maxAge, atMost })
+    if (!ruled.success) throw new Error(`${name}: ${wordsOf(ruled.error)}`)
+    return {
+      recipe: parsed.data,
+      memoryShare: ruled.data.memoryShare,
+      cpuShare: ruled.data.cpuShare,
+      ...idleRulesOf(name, ruled.data, stopSeconds),
+    }
   })
+}
+
+/** Where a spec says nothing: as usual, and no more than a request may. @throws Error */
+const idleRulesOf = (
+  name: string,
+  { idle, maxAge, atMost }: Omit<z.infer<typeof rules>, 'memoryShare' | 'cpuShare'>,
+  stopSeconds: number,
+): Pick<Spec, 'idle' | 'atMost'> => {
+  const limits = policyFrom({ idle: atMost, maxAge: atMost.maxAge })
+  const usual = stopSeconds > 0 ? Math.min(stopSeconds, limits.stopAfter ?? stopSeconds) : limits.stopAfter
+  const policy = policyFrom({ idle, maxAge }, { ...limits, ...(usual ? { stopAfter: usual } : {}) })
+  const [over] = beyond(policy, limits)
+  if (over) throw new Error(`${name}: ${over.key}: atMost is ${over.limit}`)
+  const disorder = disorderIn(policy)
+  if (disorder) throw new Error(`${name}: idle: ${disorder[0]} must be less than ${disorder[1]}`)
+  return { idle: policy, atMost: limits }
 }
 
 const jsonOf = (text: string): unknown => {

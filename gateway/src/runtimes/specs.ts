@@ -1,8 +1,9 @@
 import type { Recipe } from '@porthole/protocol'
 import { Problem } from '../problem.ts'
+import type { IdleRules } from './idle-policy.ts'
 
-/** A named recipe, and what part of its limits a host sets aside for it. */
-export type Spec = {
+/** A named recipe, what part of its limits a host sets aside for it, and what becomes of it unused. */
+export type Spec = IdleRules & {
   recipe: Recipe
   /** Share of the memory limit that is reserved: browsers sit far below their limit nearly all of the time. */
   memoryShare: number
@@ -44,12 +45,20 @@ const browser: Spec = {
   cpuShare: 0.05,
 }
 
+/** Seconds unused until a runtime is stopped, where nobody says anything else (DESIGN section 7). */
+export const usualStopSeconds = 900
+
 export const builtInSpecs: readonly Spec[] = [browser]
 export const defaultSpec = browser.recipe.name
 
-/** @param own an operator's; one of a built-in's name replaces it */
-export const createSpecs = (own: readonly Spec[] = []): Specs => {
-  const byName = new Map([...builtInSpecs, ...own].map(spec => [spec.recipe.name, spec]))
+/**
+ * @param own an operator's; one of a built-in's name replaces it
+ * @param stopSeconds unused until one of a built-in spec is stopped; 0: never
+ */
+export const createSpecs = (own: readonly Spec[] = [], stopSeconds = usualStopSeconds): Specs => {
+  const idle = stopSeconds > 0 ? { stopAfter: stopSeconds } : {}
+  const all = [...builtInSpecs.map(spec => ({ ...spec, idle })), ...own]
+  const byName = new Map(all.map(spec => [spec.recipe.name, spec]))
   return {
     find: name => {
       const spec = byName.get(name)

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { type Database, findHost, type RuntimeRow } from '@porthole/db'
-import { type AgentErrorCode, agentErrors, type RuntimeFacts, type StartCommand } from '@porthole/protocol'
+import {
+  type AgentErrorCode,
+  agentErrors,
+  type RuntimeFacts,
+  type StartCommand,
+  type StartSteps,
+} from '@porthole/protocol'
 import type { Logger } from 'pino'
 import { AgentRefused, type Agents, AgentUnreachable } from '../agents/client.ts'
 import { Problem } from '../problem.ts'
@@ -21,6 +27,8 @@ export const fakeHost = () => {
   const calls: string[] = []
   const script = {
     start: async () => {},
+    /** What its starts tell of their steps. */
+    steps: undefined as StartSteps | undefined,
     remove: async () => {},
     stop: async () => {},
     probe: async () => {},
@@ -49,7 +57,7 @@ export const fakeHost = () => {
         calls.push(`start ${generation}`)
         await script.start()
         containers.set(id, { id, generation, ownerHash, state: 'running', healthy: true })
-        return { id, generation, ownerHash, state: 'running' }
+        return { id, generation, ownerHash, state: 'running', ...(script.steps && { steps: script.steps }) }
       },
       stop: async id => {
         calls.push('stop')

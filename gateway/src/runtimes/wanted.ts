@@ -6,6 +6,7 @@ import { Problem } from '../problem.ts'
 import type { ensureBody } from '../routes/schemas.ts'
 import type { Caller } from '../tokens/caller.ts'
 import type { Seal } from '../tokens/seal.ts'
+import { idlePolicyOf } from './idle-policy.ts'
 import type { Specs } from './specs.ts'
 
 /** Most bytes of a request's environment, names and values together. */
@@ -43,6 +44,7 @@ export const wantedFrom = async (
     needCpuMillis: Math.ceil(cpus * 1000 * spec.cpuShare),
     needGpus: body.resources.gpus,
     labels: body.labels,
+    idle: idlePolicyOf(spec, body),
     start: {
       memoryBytes,
       cpus,

@@ -6,7 +6,9 @@ import type { Violation } from '../violation.ts'
 export const walks = ({ events, runtimes }: Evidence): Violation[] => {
   const wrong: Violation[] = []
   const say = (what: string) => wrong.push({ invariant: 'events', what })
-  const byRuntime = Map.groupBy(events, ({ runtimeId }) => runtimeId)
+  // A warning moves nothing.
+  const moved = events.filter(({ type }) => type !== 'runtime.expiring')
+  const byRuntime = Map.groupBy(moved, ({ runtimeId }) => runtimeId)
   for (const { id, state, generation } of runtimes) {
     let at: string | null = null
     for (const { fromState, toState } of byRuntime.get(id) ?? []) {
