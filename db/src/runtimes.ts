@@ -1,9 +1,9 @@
 import { and, desc, eq, inArray, isNotNull, lt, ne, notInArray, or, type SQL, sql } from 'drizzle-orm'
-import { ulid } from 'ulid'
 import type { Db, Tx } from './connect.ts'
-import { functions } from './functions.ts'
+import { callerOf, functions } from './functions.ts'
 import { type Need, release, unreachableAfterSeconds } from './hosts.ts'
 import { lookAtIn } from './idle.ts'
+import { newId } from './ids.ts'
 import { runtimeChannel } from './notices.ts'
 import { columnsOf, decodeRuntime, isAnyOf, type Raw } from './raw.ts'
 import {
@@ -50,8 +50,6 @@ const ofOwner = (owner: Pick<RuntimeRow, 'tenant' | 'mode' | 'owner'>) =>
 const isNotDeleted = ne(runtimes.state, 'deleted')
 
 const ofRuntime = columnsOf()
-const ofClaimed = columnsOf('claimed')
-const ofStarted = columnsOf('started')
 
 export type NewRuntime = Pick<
   RuntimeRow,
@@ -70,45 +68,49 @@ export type NewRuntime = Pick<
   idle?: IdlePolicy
 }
 
+export type Claimed = {
+  row: RuntimeRow
+  created: boolean
+  allowance?: Allowance | undefined
+  /** What came of starting a new one at once: undefined where that was not tried. */
+  started?: Started | undefined
+}
+
 /**
  * The owner's live runtime: the one there is, or a new one in `pending` whose work the caller has for `leaseMs`.
  *
  * @param waitMs how long a new one is to wait for room, where its tenant's policy lets it
  * @throws OwnerHashTaken, CreatesExceeded
  */
-export const claimOwner = async (
+export const claimOwner = (db: Db, wanted: NewRuntime, leaseMs: number, waitMs = 0): Promise<Claimed | undefined> =>
+  createOn(db, wanted, null, leaseMs, waitMs)
+
+/**
+ * As `claimOwner`; a new one is started on a host in the same transaction, as `tryStartOn` would. Where that is refused, it stays
+ * in `pending`.
+ */
+export const createOn = async (
   db: Db,
   wanted: NewRuntime,
+  hostId: string | null,
   leaseMs: number,
   waitMs = 0,
-): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined } | undefined> => {
-  const {
-    tenant,
-    mode,
-    owner,
-    ownerHash,
-    spec,
-    needMemoryBytes,
-    needCpuMillis,
-    needGpus,
-    labels,
-    start,
-    idle = {},
-  } = wanted
-  // What it does: functions/claim.sql.
-  const [claim] = await db.executeKept<Claim>(sql`
-    select outcome, ${ofClaimed}, create_limit, create_count, create_left
-    from ${sql.identifier(functions.claim.name)}(
-      ${`rt_${ulid()}`}, ${tenant}, ${mode}, ${owner}, ${ownerHash}, ${spec}, ${needMemoryBytes}, ${needCpuMillis},
-      ${needGpus}, ${JSON.stringify(labels)}::text::jsonb, ${JSON.stringify(start)}::text::jsonb,
-      ${JSON.stringify(idle)}::text::jsonb, ${leaseMs}, ${waitMs})`)
+): Promise<Claimed | undefined> => {
+  const { tenant, mode, owner, ownerHash, spec, needMemoryBytes, needCpuMillis, needGpus, labels, start } = wanted
+  // What it does: functions/create.sql.
+  const claim = await callCreate(db.$client, [
+    ...[`rt_${newId()}`, tenant, mode, owner, ownerHash, spec, needMemoryBytes, needCpuMillis, needGpus],
+    ...[JSON.stringify(labels), JSON.stringify(start), JSON.stringify(wanted.idle ?? {}), leaseMs, waitMs],
+    ...[hostId, unreachableAfterSeconds, `pf_${newId()}`],
+  ])
   switch (claim?.outcome) {
     case 'created':
     case 'found': {
-      const row = decodeRuntime(claim)
+      const row = decodeRuntime(claim.claimed ?? {})
       if (claim.outcome === 'found') return { row, created: false }
       db.notices.tell(runtimeChannel, row.id)
-      return { row, created: true, allowance: allowanceOf(claim) }
+      const started = claim.start_outcome === null ? undefined : startedOf(claim, claim.start_outcome, row)
+      return { row, created: true, allowance: allowanceOf(claim), started }
     }
     case 'over-limit':
       throw new CreatesExceeded(allowanceOf(claim) ?? { limit: 0, remaining: 0, resetSeconds: 60, isOver: true })
@@ -120,12 +122,16 @@ export const claimOwner = async (
   }
 }
 
-type Claim = Raw & {
+type Claim = OnHost & {
   outcome: 'created' | 'found' | 'over-limit' | 'hash-taken' | 'gone'
+  claimed: Raw | null
   create_limit: number | null
   create_count: number | null
   create_left: number | null
+  start_outcome: StartOutcome | null
 }
+
+const callCreate = callerOf<Claim>(functions.create, 17)
 
 const allowanceOf = ({ create_limit, create_count, create_left }: Claim): Allowance | undefined =>
   create_limit === null || create_count === null || create_left === null
@@ -226,7 +232,7 @@ export const dueRemovals = async (
 ): Promise<void> => {
   for (const place of new Set([hostId, movingTo]))
     if (place !== null && !removedOn.has(place))
-      await tx.insert(volumeRemovals).values({ id: `vr_${ulid()}`, hostId: place, tenant, ownerHash })
+      await tx.insert(volumeRemovals).values({ id: `vr_${newId()}`, hostId: place, tenant, ownerHash })
 }
 
 /** What came of putting a runtime on a host, and what is reserved there now where something was taken. */
@@ -235,12 +241,35 @@ export type Started = {
   reserved?: Pick<HostRow, 'reservedMemoryBytes' | 'reservedCpuMillis' | 'reservedSlots' | 'reservedGpus'> | undefined
 }
 
-type RawStart = Raw & {
-  outcome: 'started' | 'moved' | 'full' | 'behind' | 'moving' | 'over-quota'
-  host_memory_bytes: string | null
+type StartOutcome = 'started' | 'moved' | 'full' | 'behind' | 'moving' | 'over-quota'
+
+/** What is reserved on the host now; null where nothing was taken of it. */
+type OnHost = {
+  host_memory_bytes: number | null
   host_cpu_millis: number | null
   host_slots: number | null
   host_gpus: number | null
+}
+
+type RawStart = OnHost & { outcome: StartOutcome; started: Raw | null }
+
+const callStart = callerOf<RawStart>(functions.start, 11)
+
+const startedOf = (raw: OnHost, outcome: StartOutcome, row: RuntimeRow): Started => {
+  if (outcome === 'moved') return { outcome: undefined }
+  if (outcome !== 'started') return { outcome }
+  return {
+    outcome: row,
+    reserved:
+      raw.host_memory_bytes === null
+        ? undefined
+        : {
+            reservedMemoryBytes: raw.host_memory_bytes,
+            reservedCpuMillis: raw.host_cpu_millis ?? 0,
+            reservedSlots: raw.host_slots ?? 0,
+            reservedGpus: raw.host_gpus ?? 0,
+          },
+  }
 }
 
 /**
@@ -255,26 +284,14 @@ export const tryStartOn = async (db: Db, seen: RuntimeRow, hostId: string, lease
   if (seen.reserved && seen.hostId !== hostId) throw new Error(`${seen.id} still holds capacity on ${seen.hostId}`)
   if (!sourcesOf('starting').includes(seen.state)) return { outcome: undefined }
   // What it does: functions/start.sql.
-  const [raw] = await db.executeKept<RawStart>(sql`
-    select outcome, ${ofStarted}, host_memory_bytes, host_cpu_millis, host_slots, host_gpus
-    from ${sql.identifier(functions.start.name)}(
-      ${seen.id}, ${seen.generation}, ${seen.state}, ${seen.reserved}, ${seen.counted}, ${seen.lineFor},
-      ${seen.lineSince?.toISOString() ?? null}, ${hostId}, ${leaseMs}, ${unreachableAfterSeconds}, ${`pf_${ulid()}`})`)
-  if (!raw || raw.outcome === 'moved') return { outcome: undefined }
-  if (raw.outcome !== 'started') return { outcome: raw.outcome }
-  db.notices.tell(runtimeChannel, seen.id)
-  return {
-    outcome: decodeRuntime(raw),
-    reserved:
-      raw.host_memory_bytes === null
-        ? undefined
-        : {
-            reservedMemoryBytes: Number(raw.host_memory_bytes),
-            reservedCpuMillis: raw.host_cpu_millis ?? 0,
-            reservedSlots: raw.host_slots ?? 0,
-            reservedGpus: raw.host_gpus ?? 0,
-          },
-  }
+  const raw = await callStart(db.$client, [
+    ...[seen.id, seen.generation, seen.state, seen.reserved, seen.counted],
+    ...[seen.lineFor, seen.lineSince?.toISOString() ?? null],
+    ...[hostId, leaseMs, unreachableAfterSeconds, `pf_${newId()}`],
+  ])
+  if (!raw) return { outcome: undefined }
+  if (raw.outcome === 'started') db.notices.tell(runtimeChannel, seen.id)
+  return startedOf(raw, raw.outcome, decodeRuntime(raw.started ?? {}))
 }
 
 /** As `tryStartOn`, of which it returns the outcome alone. */
@@ -304,13 +321,16 @@ export const toPlaceAnew = (db: Db, seen: RuntimeRow, leaseMs: number): Promise<
     return row
   })
 
-export const toRunning = (db: Db, seen: RuntimeRow, data: EventData = {}) =>
-  move(db, seen, {
-    to: 'running',
-    from: ['starting'],
-    set: { readyAt: sql`now()`, lastUsedAt: sql`now()`, error: null },
-    data,
-  })
+export const toRunning = async (db: Db, seen: RuntimeRow, data: EventData = {}): Promise<RuntimeRow | undefined> => {
+  if (seen.state !== 'starting') return undefined
+  // What it does: functions/run.sql.
+  const ran = await callRun(db.$client, [seen.id, seen.generation, seen.reserved, seen.counted, JSON.stringify(data)])
+  if (!ran) return undefined
+  db.notices.tell(runtimeChannel, seen.id)
+  return decodeRuntime(ran)
+}
+
+const callRun = callerOf<Raw>(functions.run, 5)
 
 /** `failed`, with the host known to have let go: the capacity is free again. */
 export const toFailedAndFree = (db: Db, seen: RuntimeRow, error: RuntimeError) =>

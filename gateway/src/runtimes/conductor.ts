@@ -2,7 +2,6 @@ import {
   type Allowance,
   alsoRemoveVolume,
   CreatesExceeded,
-  claimOwner,
   type Db,
   dueRemovals,
   findLive,
@@ -57,7 +56,7 @@ type Parts = {
   agents: Agents
   changes: Changes
   driver: Driver
-  placement: Pick<Placement, 'place'>
+  placement: Pick<Placement, 'claim' | 'place'>
   room: Pick<Room, 'within'>
   /** The address of a host, by id. */
   hostOf(id: string): Promise<AgentAddress | undefined>
@@ -197,7 +196,7 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
 
   const claim = async (wanted: NewRuntime, ms: number) => {
     try {
-      return await claimOwner(db, wanted, leaseMs, ms)
+      return await placement.claim(wanted, leaseMs, ms)
     } catch (error) {
       if (error instanceof CreatesExceeded)
         throw new Problem('rate-limited', {

@@ -110,6 +110,21 @@ describe('placement from a snapshot', { concurrency: false }, () => {
     })
   })
 
+  it('starts a new one with its claim where it knows a host, and only claims it where it would have to look', async () => {
+    await addHost(database.db, 'h1', 1)
+    const snapshot = snapshotOf(database.db)
+    const placement = createPlacement({ db: database.db, imageOf: () => undefined, snapshot })
+    const owner = (name: string) => wanted(name, { ownerHash: Buffer.from(name).toString('hex').padEnd(16, '0') })
+    assert.equal((await placement.claim(owner('a'), lease, 0))?.row.state, 'pending')
+    await snapshot.fresh()
+    const claimed = await placement.claim(owner('b'), lease, 0)
+    assert.deepEqual([claimed?.row.state, claimed?.row.hostId, claimed?.created], ['starting', 'h1', true])
+    // It knows by itself that the host is full now.
+    assert.equal((await placement.claim(owner('c'), lease, 0))?.started, undefined)
+    const again = await placement.claim(owner('b'), lease, 0)
+    assert.deepEqual([again?.row.id, again?.created], [claimed?.row.id, false])
+  })
+
   it('knows at once what it has reserved, and what others had reserved there', async () => {
     await addHost(database.db, 'h1', 10)
     const { placement, stale } = gateway()

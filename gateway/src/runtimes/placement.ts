@@ -1,9 +1,12 @@
 import {
+  type Claimed,
+  createOn,
   type Db,
   findHome,
   findHost,
   type HostView,
   listHosts,
+  type NewRuntime,
   type PlacementPolicy,
   type RuntimeRow,
   type Started,
@@ -16,6 +19,11 @@ import { type Snapshot, snapshotOf } from './snapshot.ts'
 
 /** Chooses hosts. */
 export type Placement = {
+  /**
+   * As `claimOwner`. A new one is also started, in the same transaction, where a look into memory finds a host that takes it: a
+   * transaction less for most. Otherwise it is `pending`, and to be placed.
+   */
+  claim(wanted: NewRuntime, leaseMs: number, waitMs: number): Promise<Claimed | undefined>
   /**
    * Chooses a host and starts a new generation there, its capacity reserved.
    *
@@ -117,11 +125,15 @@ export const createPlacement = ({
     return row.mode === 'docker-per-task' ? undefined : findHome(db, row)
   }
 
-  const tryHost = async (row: RuntimeRow, hostId: string, leaseMs: number): Promise<Started['outcome']> => {
-    const { outcome, reserved } = await tryStartOn(db, row, hostId, leaseMs)
+  const note = (hostId: string, { outcome, reserved }: Started) => {
     if (reserved) snapshot.took(hostId, reserved)
     if (outcome === 'full') snapshot.refuse(hostId)
-    return outcome
+  }
+
+  const tryHost = async (row: RuntimeRow, hostId: string, leaseMs: number): Promise<Started['outcome']> => {
+    const started = await tryStartOn(db, row, hostId, leaseMs)
+    note(hostId, started)
+    return started.outcome
   }
 
   const placeAt: Place = async (home, row, demand, leaseMs, excluded) => {
@@ -177,6 +189,15 @@ export const createPlacement = ({
 
   return {
     policy,
+    claim: async (wanted, leaseMs, waitMs) => {
+      const fleet = snapshot.known()
+      const demand = demandOf(wanted, policy, imageOf(wanted.spec))
+      const [host] = fleet ? chooser.choose(fleet.hosts, demand, id => !fleet.refused.has(id)) : []
+      const claimed = await createOn(db, wanted, host?.id ?? null, leaseMs, waitMs)
+      if (host && claimed?.started) note(host.id, claimed.started)
+      return claimed
+    },
+
     place: async (row, leaseMs, excluded = new Map()) => {
       const demand = demandOf(row, policy, imageOf(row.spec))
       const started = await placeNew(row, demand, leaseMs, excluded)

@@ -1,4 +1,4 @@
-import type { HostView, PlacementPolicy, RuntimeRow } from '@porthole/db'
+import type { HostView, NewRuntime, PlacementPolicy } from '@porthole/db'
 
 /** What a runtime takes of its host, and what it asks of it. */
 export type Demand = {
@@ -111,7 +111,9 @@ export const scoreOf = (host: Candidate, need: Demand): number => {
   return fit + image + gpus
 }
 
-export const demandOf = (row: RuntimeRow, policy: PlacementPolicy, image: string | undefined): Demand => ({
+type Asked = Pick<NewRuntime, 'needMemoryBytes' | 'needCpuMillis' | 'needGpus' | 'start'>
+
+export const demandOf = (row: Asked, policy: PlacementPolicy, image: string | undefined): Demand => ({
   memoryBytes: row.needMemoryBytes,
   cpuMillis: row.needCpuMillis,
   gpus: row.needGpus,

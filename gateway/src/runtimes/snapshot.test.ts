@@ -51,6 +51,37 @@ describe('a snapshot of the hosts', () => {
     assert.equal(readings.length, 1)
   })
 
+  it('is told without a reading only while it is fresh', async () => {
+    const { snapshot, readings, pass } = fleetOf('a')
+    assert.equal(snapshot.known(), undefined)
+    await snapshot.recent()
+    pass(999)
+    assert.deepEqual(idsOf(snapshot.known() ?? assert.fail()), ['a'])
+    pass(1)
+    assert.equal(snapshot.known(), undefined)
+    assert.equal(readings.length, 1)
+  })
+
+  it('is read less often where that takes long, and told meanwhile', async () => {
+    const { snapshot, script, readings, pass } = fleetOf('a')
+    script.isHeld = true
+    const first = snapshot.recent()
+    pass(100)
+    readings[0]?.resolve()
+    await first
+    pass(1899)
+    await snapshot.recent()
+    assert.equal(readings.length, 1)
+    pass(1)
+    assert.equal(snapshot.known(), undefined)
+    await snapshot.recent()
+    assert.equal(readings.length, 2)
+    assert.deepEqual(idsOf(snapshot.known() ?? assert.fail()), ['a'])
+    // As old as that, it would be waited for.
+    pass(3000)
+    assert.equal(snapshot.known(), undefined)
+  })
+
   it('is used while it is read anew, for some seconds', async () => {
     const { snapshot, script, readings, pass } = fleetOf('a')
     await snapshot.recent()

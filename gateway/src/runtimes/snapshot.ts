@@ -15,10 +15,12 @@ export type Fleet = {
  */
 export type Snapshot = {
   /**
-   * The fleet as it was a moment ago; read anew when it is older than a second. That is waited for where it is quick, or the
-   * fleet in memory much older.
+   * The fleet as it was a moment ago; read anew when it is older than a second, or two and a half where readings take long. That is
+   * waited for where it is quick, or the fleet in memory much older.
    */
   recent(): Promise<Fleet>
+  /** The fleet in memory; undefined where `recent` would read it anew, or wait. Asks nobody. */
+  known(): Fleet | undefined
   /** The fleet by a reading that began after this call. Those who ask at once share it. */
   fresh(): Promise<Fleet>
   /** A host has taken a runtime: what is reserved there now. */
@@ -28,6 +30,9 @@ export type Snapshot = {
 }
 
 const freshMs = 1000
+/** A large fleet takes long to read, and few of its hosts change in a moment: it is read for a twentieth of the time at most. */
+const readFactor = 20
+const longestFreshMs = 2500
 /** After that a reading is waited for: hosts that have gone since would be tried in vain. */
 const staleMs = 5000
 /** A reading is waited for so long, where the last one was as quick: by old figures, few hosts would fill unevenly. */
@@ -80,6 +85,8 @@ export const createSnapshot = (
     return underWay
   }
   const ignore = () => {}
+  const isFresh = () => now() - readAt < Math.min(longestFreshMs, Math.max(freshMs, tookMs * readFactor))
+  const isQuick = () => tookMs <= quickMs
 
   const readAfterThis = async (): Promise<void> => {
     await underWay?.catch(ignore)
@@ -96,11 +103,15 @@ export const createSnapshot = (
       const age = now() - readAt
       if (age >= staleMs) await reading()
       // Failing, it is tried again by the next who asks, and told to those who cannot do without it.
-      else if (age >= freshMs) {
+      else if (!isFresh()) {
         const read = reading().catch(ignore)
-        if (tookMs <= quickMs) await Promise.race([read, delay(quickMs)])
+        if (isQuick()) await Promise.race([read, delay(quickMs)])
       }
       return fleet
+    },
+    known: () => {
+      const isBeingRead = underWay !== undefined && !isQuick() && now() - readAt < staleMs
+      return isFresh() || isBeingRead ? fleet : undefined
     },
     fresh: async () => {
       next ??= readAfterThis()

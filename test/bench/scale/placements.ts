@@ -26,7 +26,7 @@ type Figure = {
 }
 
 /**
- * How fast runtimes are placed: claimed, placed and running, three transactions each, by processes that do just that.
+ * How fast runtimes are placed: claimed and placed in one transaction, running in the next, by processes that do just that.
  *
  * @throws Error when anything was overbooked, lost, or placed twice
  */

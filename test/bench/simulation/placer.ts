@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { claimOwner, type Database, type NewRuntime, type RuntimeRow } from '@porthole/db'
+import type { Database, NewRuntime, RuntimeRow } from '@porthole/db'
 import { createPlacement } from '../../../gateway/src/runtimes/placement.ts'
 import { runtimeNeed } from './fleet.ts'
 
@@ -29,7 +29,8 @@ export const openPlacer = async ({ db }: Database): Promise<Placer> => {
   const placement = createPlacement({ db, imageOf: () => undefined })
   return {
     place: async (owner, tenant) => {
-      const claimed = await claimOwner(db, wantedBy(owner, tenant), leaseMs)
+      const claimed = await placement.claim(wantedBy(owner, tenant), leaseMs, 0)
+      if (claimed?.row.state === 'starting') return claimed.row
       const placed = claimed && (await placement.place(claimed.row, leaseMs))
       return typeof placed === 'object' ? placed : undefined
     },
