@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import { it } from 'node:test'
+import { sql } from 'drizzle-orm'
 import { freshDatabase } from '../../test/kit/database.ts'
-import { connect, ping } from './connect.ts'
+import { connect, ping, type Tx } from './connect.ts'
 
 /** Passes bytes on to the server of `url` until it is told to swallow them. */
 const swallowingProxy = async ({ port, hostname }: { port: string; hostname: string }) => {
@@ -49,6 +50,33 @@ it('a query to a database that has gone silent ends, and the next one finds a ne
   } finally {
     proxy.close()
     await database.close(1)
+    await fresh.drop()
+  }
+})
+
+it('of two transactions that wait for each other both are done, once each', async () => {
+  const fresh = await freshDatabase()
+  const database = connect(fresh.url, { max: 4 })
+  const { db } = database
+  try {
+    await db.execute('create table counters (id int primary key, n int not null)')
+    await db.execute('insert into counters values (1, 0), (2, 0)')
+    const add = (tx: Tx, id: number) => tx.execute(sql`update counters set n = n + 1 where id = ${id}`)
+    const met = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let attempts = 0
+    const both = (first: number, second: number) =>
+      db.transaction(async tx => {
+        attempts += 1
+        await add(tx, first)
+        met[first - 1]?.resolve()
+        await Promise.all(met.map(({ promise }) => promise))
+        await add(tx, second)
+      })
+    await Promise.all([both(1, 2), both(2, 1)])
+    assert.deepEqual([...(await db.execute('select n from counters order by id'))], [{ n: 2 }, { n: 2 }])
+    assert.equal(attempts, 3)
+  } finally {
+    await database.close()
     await fresh.drop()
   }
 })

@@ -107,14 +107,34 @@ const dialect = new PgDialect()
 
 type Drizzled = Pick<PostgresJsDatabase<typeof schema>, 'transaction'> & Queries
 
-/** Gives a database, or a transaction, its notices, and each transaction in it its own until it is committed. */
-const withNotices = <D extends Drizzled>(db: D, notices: Notices): Omit<D, 'transaction'> & Tx => {
+/** How often a transaction is tried that Postgres ends because it waits for another, and the other for it. */
+const deadlockTries = 5
+
+/** Drizzle puts its own error around Postgres's (SQLSTATE 40P01, deadlock_detected). */
+const isDeadlock = (error: unknown): boolean =>
+  error instanceof Error && (('code' in error && error.code === '40P01') || isDeadlock(error.cause))
+
+/**
+ * Gives a database, or a transaction, its notices, and each transaction in it its own until it is committed. One that was
+ * ended by a deadlock has done nothing, and is done again: the other has what it waited for by now. Within another there
+ * is nothing left to do it in.
+ */
+const withNotices = <D extends Drizzled>(db: D, notices: Notices, tries: number): Omit<D, 'transaction'> & Tx => {
   const begin = db.transaction.bind(db)
-  const transaction = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
+  const attempt = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
     const held = holdNotices(notices)
-    const result = await begin(tx => work(withNotices(tx, held)))
+    const result = await begin(tx => work(withNotices(tx, held, 1)))
     held.release()
     return result
+  }
+  const transaction = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
+    for (let n = 1; ; n++) {
+      try {
+        return await attempt(work)
+      } catch (error) {
+        if (n >= tries || !isDeadlock(error)) throw error
+      }
+    }
   }
   const executeKept = async <T>(statement: SQL): Promise<T[]> =>
     db._.session
@@ -159,7 +179,7 @@ export const connect = (
   const teller = postgres(url, { ...options, max: 1, idle_timeout: 60, ...undocumented })
   const notices = gatherNotices(sendNotices(teller))
   return {
-    db: withNotices(drizzle(client, { schema }), notices),
+    db: withNotices(drizzle(client, { schema }), notices, deadlockTries),
     listen: async (channel, onNotice, onListening = () => {}) => {
       const { say, stop } = onceInAWhile(onListening)
       const { unlisten } = await listener.listen(channel, onNotice, say)
