@@ -14,7 +14,7 @@ import type { Addresses, Reachable } from './addresses.ts'
 import type { GatewayTokens } from './gateway-tokens.ts'
 import { stale } from './generations.ts'
 import { AgentError, problemOf, toAgentError } from './problems.ts'
-import type { Uses } from './uses.ts'
+import { isHealthLook, type Uses } from './uses.ts'
 
 /** Edge traffic: from the gateway to a port of a container. Neither method rejects. */
 export type Edge = {
@@ -99,8 +99,9 @@ export const createEdge = (deps: {
       const startedAt = performance.now()
       try {
         const { way, target } = await admit(req)
-        const { runtimeId, port } = way
-        const leave = uses?.enter({ runtimeId, port, kind: 'request', bytes: () => req.socket.bytesRead })
+        const { runtimeId, port, path } = way
+        const used = isHealthLook(req.method, port, path) ? undefined : uses
+        const leave = used?.enter({ runtimeId, port, kind: 'request', bytes: () => req.socket.bytesRead })
         const result = await relay.http(req, res, target)
         leave?.()
         settle(way, result, startedAt, 'request')

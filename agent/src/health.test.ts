@@ -49,6 +49,13 @@ test('how long a container says it is unused is taken, if it makes sense', async
     assert.deepEqual((await probed(json({ unusedMs }))).health, { ok: true }, String(unusedMs))
 })
 
+test('a container that is not well says as well how long it is unused', async () => {
+  const { health } = await probed((_, response) =>
+    response.writeHead(503, { 'content-type': 'application/problem+json' }).end('{"status":503,"unusedMs":7000}'),
+  )
+  assert.deepEqual(health, { ok: false, why: 'status 503', unusedMs: 7000 })
+})
+
 test('an answer that is none of ours is as good, whatever is in it', async () => {
   const answers: RequestListener[] = [
     (_, response) => response.end('ok'),

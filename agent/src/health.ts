@@ -7,7 +7,8 @@ export const tryMs = 2000
 
 /** Seconds that a container in its start may hold a try back, to answer it as soon as it is ready: less than a try may take. */
 const waitSeconds = 1
-/** Characters of a good answer that are read at most. */
+const toldIn: ReadonlySet<string> = new Set(['application/json', 'application/problem+json'])
+/** Characters of an answer that are read at most. */
 const maxLength = 16_384
 
 /** What a container may tell of its start in a good answer: milliseconds by step. */
@@ -19,7 +20,7 @@ const document = z.object({
 })
 
 /** `unusedMs`: milliseconds since its view, CDP or RPC was used, where the container tells. */
-export type Health = { ok: true; steps?: StartSteps; unusedMs?: number } | { ok: false; why: string }
+export type Health = { ok: true; steps?: StartSteps; unusedMs?: number } | { ok: false; why: string; unusedMs?: number }
 
 /** What is asked for its health; `waits`: it may answer a little later, once it is ready. */
 export type Target = { origin: string; path: string; key?: string; waits?: boolean }
@@ -44,8 +45,8 @@ export const httpProbe = (): Probe => {
       })
       const { statusCode } = answer
       if (statusCode >= 200 && statusCode < 300) return { ok: true, ...(await toldBy(answer)) }
-      await answer.body.dump()
-      return { ok: false, why: `status ${statusCode}` }
+      const { unusedMs } = await toldBy(answer)
+      return { ok: false, why: `status ${statusCode}`, ...(unusedMs === undefined ? {} : { unusedMs }) }
     } catch (error) {
       signal.throwIfAborted()
       return { ok: false, why: reason(error) }
@@ -53,12 +54,12 @@ export const httpProbe = (): Probe => {
   }
 }
 
-/** What a good answer tells besides; of one that is none of ours, nothing. */
+/** What an answer tells besides, a problem too; one that is none of ours, nothing. */
 const toldBy = async ({
   headers,
   body,
 }: Dispatcher.ResponseData): Promise<{ steps?: StartSteps; unusedMs?: number }> => {
-  if (headers['content-type'] !== 'application/json') {
+  if (!toldIn.has(String(headers['content-type']))) {
     await body.dump()
     return {}
   }

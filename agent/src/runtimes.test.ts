@@ -475,7 +475,11 @@ test('a discard leaves alone what is starting', async () => {
 
 test('asked for a runtime’s health it also says how long ago it was used: what the container tells, and its other ports', async () => {
   let told: number | undefined = 5000
-  const probe: Probe = async () => ({ ok: true, ...(told === undefined ? {} : { unusedMs: told }) })
+  let isWell = true
+  const probe: Probe = async () => {
+    const unused = told === undefined ? {} : { unusedMs: told }
+    return isWell ? { ok: true, ...unused } : { ok: false, why: 'status 503', ...unused }
+  }
   const engine = fakeEngine({ images: [image] })
   const asked: unknown[] = []
   const uses = {
@@ -503,6 +507,10 @@ test('asked for a runtime’s health it also says how long ago it was used: what
     [runtime, undefined],
   ])
   assert.equal((await runtimes.inspect(runtime, { probe: false })).unusedMs, undefined)
+  isWell = false
+  told = 4000
+  const ill = await runtimes.inspect(runtime, { probe: true })
+  assert.deepEqual([ill.healthy, ill.unusedMs], [false, 4000])
   await runtimes.pause(runtime, { generation: 1 })
   assert.equal((await runtimes.inspect(runtime, { probe: true })).unusedMs, undefined, 'a frozen one is asked nothing')
 })

@@ -193,7 +193,8 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
     if (!found || !facts) throw new AgentError('not-found')
     if (!probe) return facts
     const health = await healthOf(found.summary, found.recorded)
-    const told = health.ok ? health.unusedMs : undefined
+    // One that is not well knows as well when it was used.
+    const told = health.unusedMs
     const unusedMs = facts.state === 'running' ? deps.uses?.unusedMs(found.recorded, told) : undefined
     return { ...facts, healthy: health.ok, ...(unusedMs === undefined ? {} : { unusedMs }) }
   }

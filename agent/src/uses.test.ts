@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createUses, type Exchange } from './uses.ts'
+import { createUses, type Exchange, isHealthLook } from './uses.ts'
 
 const ports = { view: 6080, cdp: 9222, rpc: 8787, app: 3000 }
 const runtime = { id: 'a', ports }
@@ -30,7 +30,6 @@ test('a request counts when it begins and when it ends', () => {
   const leave = enter('app', 'request')
   assert.equal(unused(), 0)
   pass(300)
-  assert.equal(unused(), 300)
   leave()
   assert.equal(unused(), 0)
   pass(100)
@@ -53,14 +52,39 @@ test('bytes from the client of an open socket are use, and an open socket withou
   assert.equal(unused(), 0, 'also those that came last')
 })
 
-test('a call of rpc is use for as long as it lasts', () => {
-  const { pass, enter, unused } = bench()
-  const leave = enter('rpc', 'request')
+for (const port of ['rpc', 'app'])
+  test(`a request to ${port} is use for as long as it lasts, as a long download is`, () => {
+    const { pass, enter, unused } = bench()
+    const leave = enter(port, 'request')
+    pass(900_000)
+    assert.equal(unused(), 0)
+    leave()
+    pass(10)
+    assert.equal(unused(), 10)
+  })
+
+test('what begins counts also where the container vouches for a port: it may not have seen that', () => {
+  const { pass, send, enter, unused } = bench()
   pass(900_000)
-  assert.equal(unused(), 0)
+  assert.equal(unused(900_000), 900_000, 'of ports on which nothing has begun only its word counts')
+  const leave = enter('view')
+  assert.equal(unused(900_000), 0)
+  pass(60_000)
+  send(10)
   leave()
-  pass(10)
-  assert.equal(unused(), 10)
+  assert.equal(unused(960_000), 60_000, 'what comes after, it knows better')
+})
+
+test('to ask whether a runtime is well is no use of it', () => {
+  for (const path of ['/health', '/health?deep=1'])
+    for (const method of ['GET', 'HEAD']) assert(isHealthLook(method, 'rpc', path), `${method} ${path}`)
+  for (const [method, port, path] of [
+    ['POST', 'rpc', '/health'],
+    ['GET', 'app', '/health'],
+    ['GET', 'rpc', '/healthy'],
+    ['GET', 'rpc', '/v1/health'],
+  ] as const)
+    assert(!isHealthLook(method, port, path), `${method} ${port} ${path}`)
 })
 
 test('what a container tells counts for its view, CDP and RPC, whatever passes there', () => {
@@ -79,8 +103,8 @@ test('where the container vouches for all of its ports only its word counts', ()
   const { uses, send, enter, pass } = bench()
   const { app: _, ...own } = ports
   enter('view')
+  pass(900_001)
   send(10)
-  pass(1)
   assert.equal(uses.unusedMs({ id: 'a', ports: own }, 900_000), 900_000)
 })
 

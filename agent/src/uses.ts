@@ -8,9 +8,9 @@ export type Exchange = {
 }
 
 /**
- * When the ports of this host's runtimes were last used: a request that begins or ends, bytes from a client, and a call of `rpc`
- * for as long as it lasts. All use of a runtime passes here; a container that tells pings and screen updates from it knows
- * better (`told`), of the ports that it sees to itself.
+ * When the ports of this host's runtimes were last used: a request for as long as it lasts, a socket that opens, and bytes that
+ * come from its client. All use of a runtime passes here; a container that tells pings and screen updates from it knows
+ * better (`told`), of the ports that it sees to itself. Of those only what has just begun counts, as it may not have seen that.
  */
 export type Uses = {
   /** @returns to be called when it is over */
@@ -29,32 +29,40 @@ const toldOf: ReadonlySet<string> = new Set(['view', 'cdp', 'rpc'])
 
 type Open = Exchange & { counted: number }
 
+/** Milliseconds of any clock: when a port was last used, and when something last began there. */
+type Used = { at: number; begunAt: number }
+
+/** Whether a request only asks if a runtime is well, as a monitor does all the time: that is no use of it. */
+export const isHealthLook = (method: string | undefined, port: string, path: string): boolean =>
+  port === 'rpc' && (method === 'GET' || method === 'HEAD') && /^\/health(\?|$)/.test(path)
+
 /**
  * @param options.now milliseconds of any clock that only moves forward
  * @param options.limit ports remembered; beyond it the one longest unused is forgotten
  */
 export const createUses = ({ now = () => performance.now(), limit = 20_000 } = {}): Uses => {
-  const usedAt = new Map<string, number>()
+  const used = new Map<string, Used>()
   const open = new Map<string, Set<Open>>()
   /** What is not remembered was used then at the latest. */
   let unknownAt = now()
 
-  const use = (key: string) => {
-    usedAt.delete(key)
-    usedAt.set(key, now())
-    if (usedAt.size <= limit) return
-    for (const [oldest, at] of usedAt) {
-      usedAt.delete(oldest)
+  const use = (key: string, isBegun = false) => {
+    const begunAt = isBegun ? now() : (used.get(key)?.begunAt ?? Number.NEGATIVE_INFINITY)
+    used.delete(key)
+    used.set(key, { at: now(), begunAt })
+    if (used.size <= limit) return
+    for (const [oldest, { at }] of used) {
+      used.delete(oldest)
       unknownAt = Math.max(unknownAt, at)
       break
     }
   }
 
   /** Nobody counts bytes as they pass: what has come since the last look came just now. */
-  const lookAt = (key: string, port: string) => {
+  const lookAt = (key: string) => {
     for (const one of open.get(key) ?? []) {
       const bytes = one.bytes()
-      if (bytes > one.counted || (one.kind === 'request' && port === 'rpc')) use(key)
+      if (bytes > one.counted || one.kind === 'request') use(key)
       one.counted = bytes
     }
   }
@@ -65,7 +73,7 @@ export const createUses = ({ now = () => performance.now(), limit = 20_000 } = {
       const one = { ...exchange, counted: exchange.bytes() }
       const all = open.get(key) ?? new Set()
       open.set(key, all.add(one))
-      use(key)
+      use(key, true)
       return () => {
         if (!all.delete(one)) return
         if (all.size === 0 && open.get(key) === all) open.delete(key)
@@ -73,13 +81,12 @@ export const createUses = ({ now = () => performance.now(), limit = 20_000 } = {
       }
     },
     unusedMs: ({ id, ports }, told) => {
-      const ages = Object.keys(ports)
-        .filter(port => told === undefined || !toldOf.has(port))
-        .map(port => {
-          const key = `${id} ${port}`
-          lookAt(key, port)
-          return now() - (usedAt.get(key) ?? unknownAt)
-        })
+      const ages = Object.keys(ports).map(port => {
+        const key = `${id} ${port}`
+        if (told !== undefined && toldOf.has(port)) return now() - (used.get(key)?.begunAt ?? Number.NEGATIVE_INFINITY)
+        lookAt(key)
+        return now() - (used.get(key)?.at ?? unknownAt)
+      })
       const least = Math.min(...ages, told ?? Number.POSITIVE_INFINITY)
       // Of one without ports nothing is known here.
       return Math.max(0, Math.floor(Number.isFinite(least) ? least : now() - unknownAt))

@@ -3,19 +3,33 @@ import { after, before, beforeEach, describe, it } from 'node:test'
 import { eq, sql } from 'drizzle-orm'
 import { freshDatabase } from '../../test/kit/database.ts'
 import { connect, type Database } from './connect.ts'
-import { isAsUnused, lookAgainAt, nextDeadline, noteUnused, setIdle, takeIdle, warnOf } from './idle.ts'
+import {
+  isAsUnused,
+  isStillDue,
+  lookAgainAt,
+  lookAtForgotten,
+  nextDeadline,
+  nextEnd,
+  noteUnused,
+  setIdle,
+  takeIdle,
+  warnOf,
+} from './idle.ts'
 import { migrate } from './migrate.ts'
 import { toPaused } from './room.ts'
 import {
   claimOwner,
   findRuntimeById,
   listEvents,
+  moveAndRelease,
   startOn,
   toDeleting,
+  toFailedStillHeld,
   toRunning,
   toStopped,
   toStopping,
   touch,
+  touchAll,
 } from './runtimes.ts'
 import { type RuntimeRow, runtimes } from './schema.ts'
 import type { IdlePolicy } from './states.ts'
@@ -220,6 +234,72 @@ describe('idle rules in Postgres', { concurrency: false }, () => {
     await lookAgainAt(db(), taken.row, null)
     await setIdle(db(), id, { stopAfter: 60 })
     assert.equal((await now(id)).idleAt, null, 'rules that it has already are no change')
+  })
+
+  it('one that leaves its host for another reason than disuse counts as used until then, since nobody can ask any more', async () => {
+    const error = { code: 'runtime-failed', detail: 'its container is gone' }
+    for (const leave of [
+      (row: RuntimeRow) => moveAndRelease(db(), row, { to: 'lost', reason: 'host-lost' }),
+      (row: RuntimeRow) => toFailedStillHeld(db(), row, error),
+      (row: RuntimeRow) => toStopping(db(), row, lease, 'its host is drained'),
+      (row: RuntimeRow) => toPaused(db(), row, lease, 'made room for another runtime'),
+    ]) {
+      const { id } = await running(leave.toString(), { deleteAfter: 3600 })
+      const left = (await leave(await age(id, 3500))) ?? assert.fail()
+      assert(Date.now() - left.lastUsedAt.getTime() < 60_000, left.state)
+      if (left.state !== 'stopping') assert.equal(lookOf(left), 3537)
+      await db().delete(runtimes).where(eq(runtimes.id, id))
+    }
+    const { id } = await running('idle', { pauseAfter: 900, deleteAfter: 3600 })
+    const seen = await age(id, 1000)
+    assert.deepEqual((await toPaused(db(), seen, lease, 'idle'))?.lastUsedAt, seen.lastUsedAt)
+  })
+
+  it('an age that is over deletes one that was used, and none whose rules were changed', async () => {
+    const { id } = await running('alice', { maxAge: 600 })
+    const seen = await age(id, 601)
+    const end = nextEnd(seen, new Date()) ?? assert.fail()
+    await touch(db(), id)
+    assert.equal(await warnOf(db(), seen, end), true)
+    await setIdle(db(), id, { maxAge: 9000 })
+    assert.equal((await now(id)).warnedFor, null)
+    assert.equal(await warnOf(db(), seen, end), false)
+    assert.equal(await toDeleting(db(), seen, false, lease, { provided: isStillDue(seen, end) }), undefined)
+  })
+
+  it('a look is not put off by who has seen older rules', async () => {
+    const seen = await running('alice', { stopAfter: 9000 })
+    await setIdle(db(), seen.id, { stopAfter: 60 })
+    const { idleAt } = await now(seen.id)
+    await lookAgainAt(db(), seen, new Date(Date.now() + 9_000_000))
+    assert.deepEqual((await now(seen.id)).idleAt, idleAt)
+  })
+
+  it('a use is never set back', async () => {
+    const { id } = await running('alice', { stopAfter: 900 })
+    const later = new Date(Date.now() + 60_000)
+    await db().update(runtimes).set({ lastUsedAt: later }).where(eq(runtimes.id, id))
+    await touch(db(), id)
+    await touchAll(db(), [id])
+    await setIdle(db(), id, { stopAfter: 800 })
+    assert.deepEqual((await now(id)).lastUsedAt, later)
+  })
+
+  it('one with rules that a gateway without them has moved is looked at, and no other is', async () => {
+    await db().execute(sql`
+      insert into runtimes (id, tenant, mode, owner, owner_hash, spec, state, generation, need_memory_bytes,
+        need_cpu_millis, start, idle)
+      select 'rt_' || n, 'default', 'docker-per-principal', 'o' || n, lpad(to_hex(n), 16, '0'), 'browser',
+        states.state, 1, 1, 1, '{}', states.idle::jsonb
+      from (values (1, 'running', '{"stopAfter": 900}'), (2, 'stopped', '{"stopAfter": 900}'), (3, 'stopped', '{"maxAge": 900}'),
+        (4, 'lost', '{"deleteAfter": 900}'), (5, 'running', '{}'), (6, 'deleted', '{"maxAge": 900}'),
+        (7, 'paused', '{"pauseAfter": 900}')) as states(n, state, idle)`)
+    const first = await lookAtForgotten(db(), '', 2)
+    assert.deepEqual(first, { found: 1, next: '0000000000000002' })
+    assert.deepEqual(await lookAtForgotten(db(), first.next, 100), { found: 2, next: '' })
+    const taken = await takeIdle(db(), 60_000, 10)
+    assert.deepEqual(taken.map(({ row }) => row.id).toSorted(), ['rt_1', 'rt_3', 'rt_4'])
+    assert.deepEqual(await lookAtForgotten(db(), '', 100), { found: 0, next: '' })
   })
 
   it('a look that was put off is not put off for one that was moved meanwhile', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isWarnedOf, nextDeadline } from './idle.ts'
+import { isWarnedOf, nextDeadline, nextEnd } from './idle.ts'
 import { type IdlePolicy, type RuntimeState, runtimeStates } from './states.ts'
 
 const start = Date.parse('2026-11-21T12:00:00Z')
@@ -59,4 +59,21 @@ test('an end that use has put off is another one, and one told to the millisecon
   assert.equal(isWarnedOf({ warnedFor: at }, { at }), true)
   assert.equal(isWarnedOf({ warnedFor: new Date(start - 30) }, { at }), true)
   assert.equal(isWarnedOf({ warnedFor: new Date(start - 5000) }, { at }), false)
+})
+
+test('an end whose warning is too late comes as long after it as the warning is meant to be before', () => {
+  const at = (second: number) => new Date(start + second * 1000)
+  const end = (now: number, idle: IdlePolicy, warnedFor?: number, stateAt = 0, state: RuntimeState = 'running') => {
+    const more = { stateAt: at(stateAt), warnedFor: warnedFor === undefined ? null : at(warnedFor) }
+    const next = nextEnd({ state, idle, createdAt: at(0), lastUsedAt: at(0), ...more }, at(now))
+    return next && [next.action, seconds(next.at), next.isWarned]
+  }
+  const both = { pauseAfter: 300, stopAfter: 900 }
+  assert.deepEqual(end(240, both), ['pause', 300, false])
+  assert.deepEqual(end(2000, both), ['pause', 2060, false])
+  assert.deepEqual(end(2030, both, 2060), ['pause', 2060, true])
+  assert.deepEqual(end(2060, both, 2060, 2060, 'paused'), ['stop', 2120, false], 'that was of its pause')
+  assert.deepEqual(end(100, { stopAfter: 20 }), ['stop', 110, false])
+  assert.deepEqual(end(2000, { ...both, maxAge: 2010 }), ['delete', 2060, false], 'told of its age rather than of use')
+  assert.deepEqual(end(2060, { maxAge: 600 }, 2060, 2050), ['delete', 2060, true], 'in whatever state')
 })

@@ -148,25 +148,24 @@ export const settle = async (db: Db, seen: Seen): Promise<boolean> => {
   return row !== undefined
 }
 
-/** The tenant's running runtime that was used longest ago, which a pause would make room for `other` with. */
-export const findOldestRunning = async (
+/** The tenant's running runtimes whose pause would make room for `other`, those used longest ago first. */
+export const listOldestRunning = (
   db: Tx,
   other: Pick<RuntimeRow, 'id' | 'tenant'>,
-): Promise<RuntimeRow | undefined> =>
-  (
-    await db
-      .select()
-      .from(runtimes)
-      .where(
-        and(
-          eq(runtimes.tenant, other.tenant),
-          eq(runtimes.state, 'running'),
-          eq(runtimes.counted, true),
-          ne(runtimes.id, other.id),
-          // One that has only just been let go on: two whose users come back each time would freeze each other for ever.
-          sql`${runtimes.stateAt} < ${inMs(-settledMs)}`,
-        ),
-      )
-      .orderBy(runtimes.lastUsedAt, runtimes.id)
-      .limit(1)
-  )[0]
+  limit: number,
+): Promise<RuntimeRow[]> =>
+  db
+    .select()
+    .from(runtimes)
+    .where(
+      and(
+        eq(runtimes.tenant, other.tenant),
+        eq(runtimes.state, 'running'),
+        eq(runtimes.counted, true),
+        ne(runtimes.id, other.id),
+        // One that has only just been let go on: two whose users come back each time would freeze each other for ever.
+        sql`${runtimes.stateAt} < ${inMs(-settledMs)}`,
+      ),
+    )
+    .orderBy(runtimes.lastUsedAt, runtimes.id)
+    .limit(limit)

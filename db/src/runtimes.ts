@@ -2,7 +2,7 @@ import { and, desc, eq, inArray, isNotNull, lt, ne, notInArray, or, type SQL, sq
 import type { Db, Tx } from './connect.ts'
 import { callerOf, functions } from './functions.ts'
 import { type Need, release, unreachableAfterSeconds } from './hosts.ts'
-import { lookAtIn } from './idle.ts'
+import { lookAtIn, usedNow } from './idle.ts'
 import { newId } from './ids.ts'
 import { runtimeChannel } from './notices.ts'
 import { columnsOf, decodeRuntime, isAnyOf, type Raw } from './raw.ts'
@@ -165,10 +165,13 @@ export const move = async (
   { to, from = sourcesOf(to), set = {}, reason, data = {}, provided }: Move,
 ): Promise<RuntimeRow | undefined> => {
   if (!from.includes(seen.state)) return undefined
-  const isUse = set.lastUsedAt !== undefined
+  // Only its host knows when one that runs was used last, and whoever ends it for want of use has asked. After that nobody does:
+  // what is not known counts as used now.
+  const isUnasked = seen.state === 'running' && to !== 'running' && reason !== 'idle'
+  const used = set.lastUsedAt !== undefined || isUnasked ? { lastUsedAt: usedNow } : undefined
   const moved = db
     .update(runtimes)
-    .set({ ...atRest, ...set, state: to, stateAt: sql`now()`, idleAt: lookAtIn(to, isUse ? sql`now()` : undefined) })
+    .set({ ...atRest, ...set, ...used, state: to, stateAt: sql`now()`, idleAt: lookAtIn(to, used?.lastUsedAt) })
     .where(
       and(
         eq(runtimes.id, seen.id),
@@ -512,7 +515,7 @@ export const touch = async (db: Db, id: string): Promise<RuntimeRow | undefined>
   (
     await db
       .update(runtimes)
-      .set({ lastUsedAt: sql`now()` })
+      .set({ lastUsedAt: usedNow })
       .where(and(eq(runtimes.id, id), notInArray(runtimes.state, ['deleting', 'deleted'])))
       .returning()
   )[0]
@@ -524,7 +527,7 @@ export const touchAll = async (db: Db, ids: string[]): Promise<void> => {
   const inOrder = db.select({ id: runtimes.id }).from(runtimes).where(isAnyOf(runtimes.id, ids)).orderBy(runtimes.id)
   await db
     .update(runtimes)
-    .set({ lastUsedAt: sql`now()` })
+    .set({ lastUsedAt: usedNow })
     .where(inArray(runtimes.id, inOrder.for('update')))
 }
 

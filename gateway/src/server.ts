@@ -127,7 +127,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
     database,
     leaseMs,
     carryOut: row => driver.take(row),
-    withLastUse: row => withLastUse({ db, agents }, row),
+    withLastUse: (row, ms) => withLastUse({ db, agents }, row, ms),
   })
   const specs = createSpecs(config.specs, config.stopSeconds)
   const placement = createPlacement({

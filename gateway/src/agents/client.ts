@@ -46,8 +46,8 @@ export type AgentClient = {
   pause(id: string, command: GenerationCommand): Promise<void>
   resume(id: string, command: GenerationCommand): Promise<void>
   remove(id: string, command: DeleteCommand): Promise<void>
-  /** What the host sees, having asked the runtime for its health. Undefined: the host has no such runtime. */
-  probe(id: string): Promise<RuntimeFacts | undefined>
+  /** What the host sees, having asked the runtime for its health, until `signal`. Undefined: the host has no such runtime. */
+  probe(id: string, signal?: AbortSignal): Promise<RuntimeFacts | undefined>
   volumes: VolumeClient
 }
 
@@ -220,9 +220,10 @@ export const createAgents = (issuer: Pick<Issuer, 'sign'>, connections: AgentCon
           await call('DELETE', volumePath(ownerHash, tenant), stopMs, 204)
         },
       },
-      probe: async id => {
+      probe: async (id, signal) => {
         try {
-          return factsFrom(await call('GET', `/v1/runtimes/${id}?probe=1`, shortMs, 200))
+          const more = signal && { signal }
+          return factsFrom(await call('GET', `/v1/runtimes/${id}?probe=1`, shortMs, 200, undefined, more))
         } catch (error) {
           if (error instanceof AgentRefused && error.is('not-found')) return undefined
           throw error

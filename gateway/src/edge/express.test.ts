@@ -30,7 +30,7 @@ const plain = { url: `/rpc/${ownerHash}/run?x=1`, headers: { host: 'gw', authori
 
 /** A house that knows all that it takes, but for what a test takes out of it. */
 const lane = (without: Parameters<typeof house>[0] = {}) => {
-  const { parts, relayed, open } = house(without)
+  const { parts, relayed, open, touched } = house(without)
   const express = createExpress(
     parts,
     {
@@ -41,9 +41,10 @@ const lane = (without: Parameters<typeof house>[0] = {}) => {
     },
     () => 'req_1',
   )
-  const ask = ({ url = plain.url, headers = plain.headers, rawHeaders = ['Host', 'gw'] } = {}) =>
+  const ask = ({ url = plain.url, method = 'POST', headers = plain.headers, rawHeaders = ['Host', 'gw'] } = {}) =>
     express(
       {
+        method,
         url,
         headers,
         rawHeaders,
@@ -52,7 +53,7 @@ const lane = (without: Parameters<typeof house>[0] = {}) => {
       } as Partial<http.IncomingMessage> as http.IncomingMessage,
       {} as http.ServerResponse,
     )
-  return { ask, relayed, open }
+  return { ask, relayed, open, touched }
 }
 
 function house(without: {
@@ -74,6 +75,7 @@ function house(without: {
   }
   const relayed: RelayTarget[] = []
   const open = { count: 0, generation: 0 }
+  const touched: string[] = []
   const parts: Asked = {
     base: 'https://gw.example',
     publicHost: 'gw.example',
@@ -84,7 +86,7 @@ function house(without: {
     routes: {
       knownRuntime: () => given.runtime,
       knownHost: () => ({ id: 'h1', url: 'http://h1:1', certificate: null, live: given.live }) as never,
-      touch: () => {},
+      touch: id => touched.push(id),
     },
     sockets: {
       enter: () => {
@@ -101,7 +103,7 @@ function house(without: {
       },
     },
   }
-  return { parts, relayed, open }
+  return { parts, relayed, open, touched }
 }
 
 it('a request of which all is known is passed on at once, and counted while it lasts', async () => {
@@ -114,6 +116,15 @@ it('a request of which all is known is passed on at once, and counted while it l
   assert.deepEqual(open, { count: 1, generation: 3 })
   await new Promise(resolve => setImmediate(resolve))
   assert.equal(open.count, 0)
+})
+
+it('what passes counts as use, and to ask whether a runtime is well does not', () => {
+  const { ask, relayed, touched } = lane()
+  const health = `/rpc/${ownerHash}/health`
+  for (const method of ['GET', 'HEAD']) for (const url of [health, `${health}?deep=1`]) ask({ method, url })
+  assert.deepEqual([relayed.length, touched], [4, []])
+  for (const asked of [{ method: 'GET' }, { url: health }, { method: 'GET', url: `${health}y` }]) ask(asked)
+  assert.deepEqual(touched, ['rt_1', 'rt_1', 'rt_1'])
 })
 
 for (const [what, without, asked] of [

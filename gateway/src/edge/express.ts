@@ -7,7 +7,7 @@ import { uploadIdleTimeoutMs } from './pass-on.ts'
 import { demandPlain } from './plain-request.ts'
 import { relayProblem } from './relay-problem.ts'
 import { parseEdgeTarget } from './route.ts'
-import { wayTo } from './target.ts'
+import { isHealthLook, wayTo } from './target.ts'
 
 /** What is asked of the house; none of it waits. */
 export type Asked = Pick<House, 'base' | 'publicHost'> & {
@@ -59,7 +59,7 @@ export const createExpress =
       // The router comes to the same, and says so.
       return false
     }
-    house.routes.touch(id)
+    if (!isHealthLook(req.method, 'rpc', route.rest)) house.routes.touch(id)
     const requestId = nextRequestId()
     const way = wayTo(house, { runtime, host, hop, port: 'rpc', rest: route.rest || '/', req, requestId })
     const passed = relay.http(req, res, {

@@ -58,6 +58,10 @@ export const sandboxHeaders = {
   'cache-control': 'no-store',
 }
 
+/** Whether a request only asks if a runtime is well, as a monitor does all the time: that is no use of it. */
+export const isHealthLook = (method: string | undefined, port: string, rest: string): boolean =>
+  port === 'rpc' && (method === 'GET' || method === 'HEAD') && /^\/health(\?|$)/.test(rest)
+
 /** The runtime, running: woken up when its spec lets traffic do that. @throws Problem */
 const awake = async (house: House, { runtime }: Visit, signal: AbortSignal | undefined) => {
   if (runtime.state === 'running' && !isTurning(runtime)) return runtime
@@ -95,7 +99,7 @@ export const targetOf = async (
   const host = runtime.hostId === null ? undefined : await house.routes.host(runtime.hostId)
   if (!host?.live)
     throw new Problem('host-unreachable', { detail: 'the host has been silent for 20 s or more', retryAfterSeconds: 5 })
-  house.routes.touch(runtime.id)
+  if (!isHealthLook(req.method, port, rest)) house.routes.touch(runtime.id)
   const { id, generation } = runtime
   const hop = await house.hops.to({ host: host.id, runtime: id, generation, access: visit.access })
   return { runtime, ...wayTo(house, { runtime, host, hop, port, rest, req, requestId }) }

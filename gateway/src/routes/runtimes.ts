@@ -13,7 +13,7 @@ import { type Guest, type House, isTheirs } from '../house.ts'
 import { Problem } from '../problem.ts'
 import { allowanceHeaders } from '../runtimes/conductor.ts'
 import { presentRuntime } from '../runtimes/present.ts'
-import { wantedFrom } from '../runtimes/wanted.ts'
+import { idleAsked, wantedFrom } from '../runtimes/wanted.ts'
 import { randomToken } from '../tokens/random.ts'
 import { idempotent } from './idempotency.ts'
 import { bearer, createRouter, guard, jsonAnswer, problemAnswers } from './openapi.ts'
@@ -120,7 +120,7 @@ export const runtimeRoutes = (house: House) => {
       const answer = await idempotent(db, callerKey(caller), key, body, body.wait + slackSeconds, async () => {
         const { row, created, allowance } = await house.conductor.ensure(wanted, body.wait * 1000, {
           freshProfile: body.profile === 'fresh',
-          idle: body.idle || body.maxAge !== undefined ? wanted.idle : undefined,
+          idle: idleAsked(body, house.specs),
         })
         for (const [name, value] of Object.entries(allowance ? allowanceHeaders(allowance) : {})) c.header(name, value)
         const isReady = row.state === 'running' || row.state === 'paused'
@@ -255,7 +255,9 @@ export const runtimeRoutes = (house: House) => {
       }),
       async c => {
         const caller = c.get('guest')
-        const row = await use(caller, c.req.valid('param').id)
+        const { id } = c.req.valid('param')
+        // A start counts as use by itself.
+        const row = await (verb === 'start' ? find(caller, id) : use(caller, id))
         const { seconds, done } = verbs[verb]
         const now = await house.conductor[verb](row, seconds * 1000)
         return c.json(present(now), done.includes(now.state) ? 200 : 202)

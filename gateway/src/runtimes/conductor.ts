@@ -33,11 +33,11 @@ import type { Room } from './room.ts'
 
 /** The verbs of a runtime. All are idempotent; all answer within `ms` with the row as it is by then. */
 export type Conductor = {
-  /** The owner's runtime, ready: the one there is, or a new one; `freshProfile` where its profile's host is away; `idle`: the rules of one there is, too. @throws Problem when it fails to start. */
+  /** The owner's runtime, ready: the one there is, or a new one; `freshProfile` where its profile's host is away; `idle`: of one there is, the rules by its spec. @throws Problem when it fails to start. */
   ensure(
     wanted: NewRuntime,
     ms: number,
-    options?: { freshProfile?: boolean; idle?: IdlePolicy | undefined },
+    options?: { freshProfile?: boolean; idle?: ((spec: string) => IdlePolicy) | undefined },
   ): Promise<{ row: RuntimeRow; created: boolean; allowance?: Allowance | undefined }>
   /** Starts a stopped, failed or lost runtime again; waits for one on its way. @throws Problem when that fails. */
   start(row: RuntimeRow, ms: number, signal?: AbortSignal): Promise<RuntimeRow>
@@ -75,10 +75,15 @@ export const allowanceHeaders = ({ limit, remaining, resetSeconds }: Allowance):
   'ratelimit-reset': String(resetSeconds),
 })
 
+/** Milliseconds after which whoever waits in line for a paused runtime uses it again: less than any rule leaves. */
+const inLineMs = 3000
+
 /** Milliseconds that the end of a wait in line may take to be written. */
 const endOfLineMs = 2500
 
 const isOnItsWay = (row: RuntimeRow) => row.state === 'pending' || row.state === 'starting'
+
+const isEnding = ({ state }: RuntimeRow) => state === 'deleting' || state === 'deleted'
 
 const isToBePlaced = ({ state }: RuntimeRow) => ['pending', 'stopped', 'failed', 'lost'].includes(state)
 
@@ -149,9 +154,19 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
 
   /** Lets a paused runtime go on. Undefined: look again. */
   const wake = async (row: RuntimeRow, msLeft: () => number, signal: AbortSignal): Promise<RuntimeRow | undefined> => {
+    let usedAt = performance.now()
+    // It stays paused while it is waited for, and its rules would go on to its end.
+    const useAgain = async () => {
+      if (performance.now() - usedAt < inLineMs) return
+      usedAt = performance.now()
+      await touch(db, row.id)
+    }
     const resumed = await room.within(
       row,
-      current => toResumed(db, current, leaseMs),
+      async current => {
+        await useAgain()
+        return toResumed(db, current, leaseMs)
+      },
       async () => msLeft(),
       signal,
     )
@@ -212,19 +227,17 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
 
   /** One look at a runtime that somebody wants running. Undefined: look again. */
   const towardsRunning = async (
-    row: RuntimeRow,
+    seen: RuntimeRow,
     msLeft: () => number,
     signal: AbortSignal = new AbortController().signal,
   ): Promise<RuntimeRow | undefined> => {
+    // Before it is looked at, or waited for: for want of use nobody ends it from here on.
+    const row = isEnding(seen) ? seen : await touch(db, seen.id)
+    if (row?.state !== seen.state || row.generation !== seen.generation) return undefined
     switch (row.state) {
       case 'running': {
         if (isTurning(row)) return settled(row, msLeft(), signal)
-        // Before it is looked at: for want of use nobody stops it from here on.
-        const used = await touch(db, row.id)
-        if (used?.state !== row.state || used.generation !== row.generation) return undefined
-        if (await isAlive(row)) {
-          return used
-        }
+        if (await isAlive(row)) return row
         await declareDead(row)
         return undefined
       }
@@ -287,13 +300,16 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
     const deadline = performance.now() + ms
     const msLeft = () => Math.max(0, deadline - performance.now())
     for (let round = 0; round < maxRounds; round++) {
+      const claimingAt = performance.now()
       const claimed = await claim(wanted, msLeft())
       if (!claimed) continue
-      if (idle && !claimed.created) await setIdle(db, claimed.row.id, idle)
+      // What the request names as its spec is that of a new one.
+      if (idle && !claimed.created) await setIdle(db, claimed.row.id, idle(claimed.row.spec))
       // Who wants another one does not wait for the host that has this one.
       if (freshProfile && isToBePlaced(claimed.row)) await startAfresh(wanted)
       if (claimed.created) {
-        driver.take(claimed.row)
+        const isPlaced = claimed.row.state === 'starting'
+        driver.take(claimed.row, isPlaced ? performance.now() - claimingAt : undefined)
         return { row: await outcome(claimed.row, ms), created: true, allowance: claimed.allowance }
       }
       const row = await towardsRunning(claimed.row, msLeft)

@@ -1,16 +1,18 @@
 import { type Db, findHost, type HostView, noteUnused, type RuntimeRow } from '@porthole/db'
 import type { Agents } from '../agents/client.ts'
 
-/** Milliseconds for which whoever wants room waits for a host's word. */
-const usualMs = 2000
-
 /**
  * Milliseconds since the last use of a running runtime, as its host sees it. Undefined: it does not say.
  *
  * @throws AgentUnreachable, AgentRefused
  */
-export const unusedMsOf = async (agents: Agents, host: HostView, row: RuntimeRow): Promise<number | undefined> => {
-  const facts = await agents.at(host).probe(row.id)
+export const unusedMsOf = async (
+  agents: Agents,
+  host: HostView,
+  row: RuntimeRow,
+  signal?: AbortSignal,
+): Promise<number | undefined> => {
+  const facts = await agents.at(host).probe(row.id, signal)
   // Where the host has another one, or none, what it tells by heartbeat decides.
   return facts?.generation === row.generation && facts.state === 'running' ? facts.unusedMs : undefined
 }
@@ -23,7 +25,7 @@ export const unusedMsOf = async (agents: Agents, host: HostView, row: RuntimeRow
 export const withLastUse = async (
   { db, agents }: { db: Db; agents: Agents },
   row: RuntimeRow,
-  ms = usualMs,
+  ms: number,
 ): Promise<RuntimeRow | undefined> => {
   const host = row.hostId === null ? undefined : await findHost(db, row.hostId)
   if (!host?.live) return row

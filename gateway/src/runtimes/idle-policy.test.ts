@@ -5,6 +5,7 @@ import { ensureBody } from '../routes/schemas.ts'
 import { type AskedIdle, type IdleRules, idlePolicyOf } from './idle-policy.ts'
 import { createSpecs } from './specs.ts'
 import { parseSpecs } from './specs-file.ts'
+import { idleAsked } from './wanted.ts'
 
 const browser = createSpecs().find('browser')
 /** The pointers of what does not fit. */
@@ -51,6 +52,18 @@ test('a spec may say what is allowed at most, and then "never" is too much', () 
   assert.deepEqual(faultsOf(rules, { idle: { stopAfter: 60 }, maxAge: 60 }), [])
 })
 
+test('what a request names for a runtime that is there is measured by the spec of that, not by its own', () => {
+  const specs = createSpecs(
+    parseSpecs('{"site": {"ports": {}, "idle": {"stopAfter": null}, "atMost": {"maxAge": 3600}}}'),
+  )
+  const asked = (body: AskedIdle, spec = 'site') => idleAsked(body, specs)?.(spec)
+  assert.deepEqual(asked({ maxAge: 60 }), { maxAge: 60 }, 'never stopped, as its spec says')
+  assert.deepEqual(asked({ maxAge: 60 }, 'browser'), { stopAfter: 900, maxAge: 60 })
+  assert.throws(() => asked({ maxAge: 7200 }), /maxAge the spec allows 3600 at most/)
+  assert.throws(() => asked({ maxAge: 60 }, 'no-more'), /there is no spec "no-more"/)
+  assert.equal(asked({}), undefined)
+})
+
 test('a request is bounded, field by field', () => {
   for (const [body, path] of [
     [{ idle: { stopAfter: 9 } }, 'idle.stopAfter'],
@@ -77,6 +90,18 @@ test("an operator's specs have rules of their own, the usual ones where they say
   assert.deepEqual(rulesOf({}, 0).idle, {})
   assert.deepEqual(rulesOf({ idle: { stopAfter: null }, maxAge: 3600 }).idle, { maxAge: 3600 })
   assert.deepEqual(rulesOf({ atMost: { stopAfter: 600, maxAge: 3600 } }).idle, { stopAfter: 600, maxAge: 3600 })
+  // Limits of what is to come later, or sooner, are no fault: the usual rules make way for them.
+  assert.deepEqual(rulesOf({ atMost: { deleteAfter: 600 } }).idle, { stopAfter: 300, deleteAfter: 600 })
+  assert.deepEqual(rulesOf({ atMost: { deleteAfter: 1000 } }).idle, { stopAfter: 900, deleteAfter: 1000 })
+  assert.deepEqual(rulesOf({ atMost: { pauseAfter: 1000 } }).idle, { pauseAfter: 450, stopAfter: 900 })
+  assert.deepEqual(rulesOf({ idle: { pauseAfter: 500 }, atMost: { deleteAfter: 600 } }).idle, {
+    pauseAfter: 500,
+    stopAfter: 550,
+    deleteAfter: 600,
+  })
+  assert.deepEqual(rulesOf({ idle: { deleteAfter: 600 } }).idle, { stopAfter: 300, deleteAfter: 600 })
+  const same = { pauseAfter: 600, stopAfter: 600, deleteAfter: 600 }
+  assert.deepEqual(rulesOf({ atMost: same }).idle, { pauseAfter: 150, stopAfter: 300, deleteAfter: 600 })
   for (const [spec, told] of [
     [{ idle: { pauseAfter: 1000 } }, /^Error: site: idle: pauseAfter must be less than stopAfter/],
     [{ idle: { stopAfter: null }, atMost: { stopAfter: 600 } }, /^Error: site: stopAfter: atMost is 600/],

@@ -62,6 +62,23 @@ export const disorderIn = (policy: IdlePolicy): [sooner: Step, later: Step] | un
   return undefined
 }
 
+/**
+ * Those steps that nobody asked for, sooner where they would come no sooner than the next: half-way from the one before to it.
+ * Limits are there for requests; that they do not fit the usual rules is nobody's fault.
+ */
+export const inOrder = (policy: IdlePolicy, asked: AskedIdle['idle'] = {}): IdlePolicy => {
+  const ordered = { ...policy }
+  let later = Number.POSITIVE_INFINITY
+  for (const [n, step] of [...steps.entries()].reverse()) {
+    const value = ordered[step]
+    if (value === undefined) continue
+    const before = Math.max(0, ...steps.slice(0, n).map(sooner => asked[sooner] ?? 0))
+    if (value >= later && asked[step] === undefined) ordered[step] = Math.floor((before + later) / 2)
+    later = ordered[step] ?? later
+  }
+  return ordered
+}
+
 /** What a policy goes beyond. */
 export const beyond = (policy: IdlePolicy, limits: IdlePolicy = {}) =>
   keys.flatMap(key => {

@@ -1,4 +1,4 @@
-import { nextDeadline, type RuntimeRow } from '@porthole/db'
+import { nextEnd, type RuntimeRow } from '@porthole/db'
 import { doorNames } from '../edge/port-hosts.ts'
 import type { House } from '../house.ts'
 import type { Mode, OwnerHash } from '../identity/owner.ts'
@@ -34,7 +34,7 @@ export const presentRuntime = (where: Where, row: RuntimeRow) => ({
   readyAt: row.readyAt?.toISOString() ?? null,
   lastUsedAt: row.lastUsedAt.toISOString(),
   /** Null: it is kept as it is until somebody does something about it. */
-  expiresAt: nextDeadline(row)?.at.toISOString() ?? null,
+  expiresAt: nextEnd(row, new Date())?.at.toISOString() ?? null,
   urls: urlsOf(where, row),
   ...(row.error ? { error: row.error } : {}),
 })

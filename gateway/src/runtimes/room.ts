@@ -1,9 +1,9 @@
 import {
   type Database,
-  findOldestRunning,
   findTenant,
   type LineFor,
   leaveLine,
+  listOldestRunning,
   overQuota,
   type RuntimeRow,
   roomChannel,
@@ -45,14 +45,16 @@ type Parts = {
   leaseMs: number
   /** Has the host carry a pause out. */
   carryOut(paused: RuntimeRow): void
-  /** A running runtime with its last use as its host sees it; undefined when it was moved. Absent: as its row says. */
-  withLastUse?(row: RuntimeRow): Promise<RuntimeRow | undefined>
+  /** Has the last use of a running runtime written down, as its host sees it, in `ms` if at all. Absent: as its row says. */
+  withLastUse?(row: RuntimeRow, ms: number): Promise<unknown>
 }
 
 /** A look a second makes up for hints that were lost, and keeps the place in line. */
 const pollMs = 1000
-/** Runtimes whose hosts are asked for their last use, before one is paused. */
-const maxAsked = 5
+/** Runtimes whose hosts are asked for their last use at a time, and at most, before one is paused; and milliseconds for all. */
+const askedAtOnce = 5
+const maxAsked = 20
+const askMs = 2000
 /** Times that room is tried for anew, should others take it each time. */
 const maxRounds = 5
 
@@ -66,7 +68,7 @@ export const openRoom = async ({
   database: { db, listen },
   leaseMs,
   carryOut,
-  withLastUse = async row => row,
+  withLastUse = async () => {},
 }: Parts): Promise<Room> => {
   const bell: Bell = createBell()
   const { unlisten } = await listen(
@@ -105,14 +107,18 @@ export const openRoom = async ({
   }
 
   const pauseOldest = async (row: RuntimeRow): Promise<boolean> => {
-    let oldest = await findOldestRunning(db, row)
+    const askUntil = performance.now() + askMs
+    const asked = new Set<string>()
+    let [oldest, ...next] = await listOldestRunning(db, row, askedAtOnce)
     // Somebody may be at work in it, of whom only its host knows: then it is not the one.
-    for (let asked = 0; oldest && asked < maxAsked; asked++) {
-      const { id, lastUsedAt } = oldest
-      const known = await withLastUse(oldest)
-      if (known?.lastUsedAt.getTime() === lastUsedAt.getTime()) break
-      oldest = await findOldestRunning(db, row)
-      if (oldest?.id === id) break
+    while (oldest && !asked.has(oldest.id) && asked.size < maxAsked) {
+      const left = askUntil - performance.now()
+      if (left <= 0) break
+      const unasked = [oldest, ...next].filter(({ id }) => !asked.has(id))
+      for (const { id } of unasked) asked.add(id)
+      // Those that may be next are asked along with it: whoever wants room waits once, however many are silent.
+      await Promise.all(unasked.map(one => withLastUse(one, left)))
+      ;[oldest, ...next] = await listOldestRunning(db, row, askedAtOnce)
     }
     if (!oldest) return false
     const paused = await toPaused(db, oldest, leaseMs, 'made room for another runtime')

@@ -1,6 +1,6 @@
 import { recipe } from '@porthole/protocol'
 import { z } from 'zod'
-import { beyond, disorderIn, idleFields, policyFrom } from './idle-policy.ts'
+import { beyond, disorderIn, idleFields, inOrder, policyFrom } from './idle-policy.ts'
 import { type Spec, usualStopSeconds } from './specs.ts'
 
 const mebibytes = (n: number) => n * 1024 ** 2
@@ -67,7 +67,7 @@ const idleRulesOf = (
 ): Pick<Spec, 'idle' | 'atMost'> => {
   const limits = policyFrom({ idle: atMost, maxAge: atMost.maxAge })
   const usual = stopSeconds > 0 ? Math.min(stopSeconds, limits.stopAfter ?? stopSeconds) : limits.stopAfter
-  const policy = policyFrom({ idle, maxAge }, { ...limits, ...(usual ? { stopAfter: usual } : {}) })
+  const policy = inOrder(policyFrom({ idle, maxAge }, { ...limits, ...(usual ? { stopAfter: usual } : {}) }), idle)
   const [over] = beyond(policy, limits)
   if (over) throw new Error(`${name}: ${over.key}: atMost is ${over.limit}`)
   const disorder = disorderIn(policy)

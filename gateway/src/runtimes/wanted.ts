@@ -1,12 +1,12 @@
 import type { z } from '@hono/zod-openapi'
-import type { NewRuntime, TenantRow } from '@porthole/db'
+import type { IdlePolicy, NewRuntime, TenantRow } from '@porthole/db'
 import { isForOwner } from '../house.ts'
 import { type Mode, ownerHashOf, ownerOf } from '../identity/owner.ts'
 import { Problem } from '../problem.ts'
 import type { ensureBody } from '../routes/schemas.ts'
 import type { Caller } from '../tokens/caller.ts'
 import type { Seal } from '../tokens/seal.ts'
-import { idlePolicyOf } from './idle-policy.ts'
+import { type AskedIdle, idlePolicyOf } from './idle-policy.ts'
 import type { Specs } from './specs.ts'
 
 /** Most bytes of a request's environment, names and values together. */
@@ -18,6 +18,17 @@ const checkEnv = (env: Record<string, string>) => {
   const detail = `holds ${bytes} bytes; ${maxEnvBytes} are allowed`
   throw new Problem('invalid-request', { detail, faults: [{ pointer: '#/env', detail }] })
 }
+
+/**
+ * The rules that a request names, for a runtime of whatever spec it finds; undefined: it names none.
+ *
+ * @returns what throws Problem `invalid-request` where that spec does not allow them, `spec-not-found` where it is gone
+ */
+export const idleAsked = (
+  { idle, maxAge }: AskedIdle,
+  specs: Pick<Specs, 'find'>,
+): ((spec: string) => IdlePolicy) | undefined =>
+  idle || maxAge !== undefined ? spec => idlePolicyOf(specs.find(spec), { idle, maxAge }) : undefined
 
 /** Out of a caller and a parsed body: whose runtime, which recipe, how much. @throws Problem */
 export const wantedFrom = async (
