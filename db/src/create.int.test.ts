@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { sql } from 'drizzle-orm'
-import { freshDatabase } from '../../test/kit/database.ts'
-import { connect, type Database } from './connect.ts'
+import { migratedDatabase } from '../../test/kit/migrated.ts'
 import { findHost, findProfile } from './hosts.ts'
-import { migrate } from './migrate.ts'
 import { standInLine } from './room.ts'
 import { CreatesExceeded, claimOwner, createOn, findLive, findRuntimeById, listEvents, startOn } from './runtimes.ts'
 import type { RuntimeRow } from './schema.ts'
@@ -14,19 +12,13 @@ import { addHost, wanted } from './testing.ts'
 const lease = 60_000
 
 describe('a runtime created on a host', { concurrency: false }, () => {
-  let fresh: Awaited<ReturnType<typeof freshDatabase>>
-  let database: Database
+  let database: Awaited<ReturnType<typeof migratedDatabase>>
   const db = () => database.db
 
   before(async () => {
-    fresh = await freshDatabase()
-    await migrate(fresh.url)
-    database = connect(fresh.url, { max: 12 })
+    database = await migratedDatabase(12)
   })
-  after(async () => {
-    await database.close()
-    await fresh.drop()
-  })
+  after(() => database.end())
   beforeEach(async () => {
     await db().execute(
       sql`truncate runtimes, profiles, hosts, events, volume_removals, tenants restart identity cascade`,

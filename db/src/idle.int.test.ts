@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { eq, sql } from 'drizzle-orm'
-import { freshDatabase } from '../../test/kit/database.ts'
-import { connect, type Database } from './connect.ts'
+import { migratedDatabase } from '../../test/kit/migrated.ts'
 import {
   isAsUnused,
   isStillDue,
@@ -15,7 +14,6 @@ import {
   takeIdle,
   warnOf,
 } from './idle.ts'
-import { migrate } from './migrate.ts'
 import { toPaused } from './room.ts'
 import {
   claimOwner,
@@ -39,20 +37,14 @@ import { addHost, wanted } from './testing.ts'
 const lease = 60_000
 
 describe('idle rules in Postgres', { concurrency: false }, () => {
-  let fresh: Awaited<ReturnType<typeof freshDatabase>>
-  let database: Database
+  let database: Awaited<ReturnType<typeof migratedDatabase>>
   const db = () => database.db
 
   before(async () => {
-    fresh = await freshDatabase()
-    await migrate(fresh.url)
-    database = connect(fresh.url, { max: 10 })
+    database = await migratedDatabase(10)
     await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
   })
-  after(async () => {
-    await database.close()
-    await fresh.drop()
-  })
+  after(() => database.end())
   beforeEach(async () => {
     await database.db.execute(sql`truncate runtimes, profiles, hosts, events restart identity cascade`)
     await addHost(db(), 'h1', 100)

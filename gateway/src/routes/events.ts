@@ -41,7 +41,8 @@ export const eventRoutes = (house: House) => {
       path: '/v1/runtimes/{id}/events',
       operationId: 'listRuntimeEvents',
       summary: 'List what has happened to a runtime',
-      description: 'Every move from one state to another, oldest first; also of a runtime that is deleted.',
+      description:
+        'Every move from one state to another, oldest first; also of a runtime that is deleted. `runtime.expiring` is none: it warns of the next end by the rules of use, and its state stays.',
       tags: ['Runtimes'],
       security: bearer,
       request: {
