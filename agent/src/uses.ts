@@ -1,3 +1,5 @@
+import { Roster } from '@porthole/protocol'
+
 /** Something of a client's that is under way to a port. */
 export type Exchange = {
   runtimeId: string
@@ -42,7 +44,7 @@ export const isHealthLook = (method: string | undefined, port: string, path: str
  */
 export const createUses = ({ now = () => performance.now(), limit = 20_000 } = {}): Uses => {
   const used = new Map<string, Used>()
-  const open = new Map<string, Set<Open>>()
+  const open = new Map<string, Roster<Open>>()
   /** What is not remembered was used then at the latest. */
   let unknownAt = now()
 
@@ -60,7 +62,7 @@ export const createUses = ({ now = () => performance.now(), limit = 20_000 } = {
 
   /** Nobody counts bytes as they pass: what has come since the last look came just now. */
   const lookAt = (key: string) => {
-    for (const one of open.get(key) ?? []) {
+    for (const one of open.get(key)?.all() ?? []) {
       const bytes = one.bytes()
       if (bytes > one.counted || one.kind === 'request') use(key)
       one.counted = bytes
@@ -71,11 +73,12 @@ export const createUses = ({ now = () => performance.now(), limit = 20_000 } = {
     enter: exchange => {
       const key = `${exchange.runtimeId} ${exchange.port}`
       const one = { ...exchange, counted: exchange.bytes() }
-      const all = open.get(key) ?? new Set()
-      open.set(key, all.add(one))
+      const all = open.get(key) ?? new Roster()
+      const place = all.enter(one)
+      open.set(key, all)
       use(key, true)
       return () => {
-        if (!all.delete(one)) return
+        if (!all.leave(place)) return
         if (all.size === 0 && open.get(key) === all) open.delete(key)
         if (exchange.kind === 'request' || exchange.bytes() > one.counted) use(key)
       }

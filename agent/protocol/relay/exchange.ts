@@ -16,19 +16,15 @@ export function untilClosed(
   exchange: Exchange,
   req: http.IncomingMessage,
   res: http.ServerResponse,
-  signal: AbortSignal | undefined,
 ): Promise<RelayResult> {
   return new Promise(resolve => {
-    const onAbort = () => exchange.stop('closed')
     const onClose = () => {
       res.off('close', onClose)
-      signal?.removeEventListener('abort', onAbort)
       if (!res.writableFinished) exchange.stop('client-gone')
       resolve(exchange.result())
     }
     // Comes for a response too that waits behind an earlier one of its connection.
     res.on('close', onClose)
-    signal?.addEventListener('abort', onAbort)
     if (res.closed || req.socket.destroyed) onClose()
     else exchange.start()
   })

@@ -1,6 +1,8 @@
 import type http from 'node:http'
+import { Roster } from '../roster.ts'
 import { Answer } from './answer.ts'
 import { type Connect, connector } from './connect.ts'
+import { createEndings } from './endings.ts'
 import { codeOf, type RelayErrorCode, RelayFault } from './errors.ts'
 import { type Exchange, untilClosed } from './exchange.ts'
 import { HttpExchange } from './http.ts'
@@ -22,7 +24,8 @@ export function createRelay(options: RelayOptions = {}): Relay {
   const maxExchanges = options.maxExchanges ?? 20_000
   const silence = createSilence()
   const buffers = createBuffers()
-  const live = new Set<Pick<Exchange, 'stop'>>()
+  const endings = createEndings()
+  const live = new Roster<Pick<Exchange, 'stop'>>()
   const deferred = new WeakSet<http.IncomingMessage>()
   let closed = false
 
@@ -46,10 +49,16 @@ export function createRelay(options: RelayOptions = {}): Relay {
     }
   }
 
-  const whileLive = async (exchange: Pick<Exchange, 'stop'>, run: Promise<RelayResult>): Promise<RelayResult> => {
-    live.add(exchange)
-    const result = await run
-    live.delete(exchange)
+  const whileLive = async (
+    exchange: Pick<Exchange, 'stop'>,
+    signal: AbortSignal | undefined,
+    run: () => Promise<RelayResult>,
+  ): Promise<RelayResult> => {
+    const place = live.enter(exchange)
+    const forget = signal && endings.end(exchange, signal)
+    const result = await run()
+    forget?.()
+    live.leave(place)
     return result
   }
 
@@ -58,17 +67,13 @@ export function createRelay(options: RelayOptions = {}): Relay {
       const answer = new Answer(res, target)
       const code = refusal(target) ?? (isRelayed(req) ? undefined : 'method-not-allowed')
       const exchange = code === undefined ? compose(req, res, answer, target) : refused(answer, code)
-      return whileLive(exchange, untilClosed(exchange, req, res, target.signal))
+      return whileLive(exchange, target.signal, () => untilClosed(exchange, req, res))
     },
     async upgrade(req, socket, head, target) {
       const { connect, fault } = connectionTo(target)
       const exchange = new UpgradeExchange({ connect, silence, buffers }, req, socket, head, target)
       const code = refusal(target) ?? (isWebSocketUpgrade(req) ? fault : 'upgrade-unsupported')
-      const onAbort = () => exchange.stop('closed')
-      target.signal?.addEventListener('abort', onAbort)
-      const result = await whileLive(exchange, exchange.run(code))
-      target.signal?.removeEventListener('abort', onAbort)
-      return result
+      return whileLive(exchange, target.signal, () => exchange.run(code))
     },
     deferContinue(server, isRelayed) {
       server.on('checkContinue', (req: http.IncomingMessage, res: http.ServerResponse) => {
@@ -79,7 +84,7 @@ export function createRelay(options: RelayOptions = {}): Relay {
     },
     async close() {
       closed = true
-      for (const exchange of live) exchange.stop('closed')
+      for (const exchange of live.all()) exchange.stop('closed')
       await Promise.all([open.destroy(), pinned.destroy()])
     },
   }

@@ -1,4 +1,5 @@
 import type { RuntimeRow } from '@porthole/db'
+import { Roster } from '@porthole/protocol'
 import type { Logger } from 'pino'
 import type { Limits } from '../config.ts'
 import { within } from '../within.ts'
@@ -48,7 +49,7 @@ const tickMs = 1000
 /** Milliseconds after which a look that has not ended is given up: a query on a connection that died may never end. */
 const stuckMs = 5000
 
-type Standing = OpenSocket & { generation: number | undefined; openedAt: number }
+type Standing = OpenSocket & { generation: number | undefined; openedAt: number; hasLeft: boolean }
 
 /**
  * @param statesOf how runtimes are now; those that it leaves out are gone
@@ -67,18 +68,18 @@ export const createOpenSockets = ({
   log: Logger
   now(): number
 }): OpenSockets => {
-  const byRuntime = new Map<string, Set<Standing>>()
+  const byRuntime = new Map<string, Roster<Standing>>()
   const byTenant = createTally()
   let size = 0
 
-  const end = (sockets: Iterable<OpenSocket>, why: string) => {
-    for (const socket of [...sockets]) {
+  const end = (sockets: readonly OpenSocket[], why: string) => {
+    for (const socket of sockets) {
       log.info({ runtime: socket.runtimeId, tenant: socket.tenant, why }, 'edge socket cut')
       socket.close()
     }
   }
   const endThose = (why: string, isOver: (socket: Standing) => boolean) => {
-    for (const sockets of byRuntime.values()) end([...sockets].filter(isOver), why)
+    for (const sockets of byRuntime.values()) end(sockets.all().filter(isOver), why)
   }
   const checkRights = () => endThose('no longer allowed', socket => !isWelcome(socket))
   const checkAges = () => {
@@ -91,7 +92,7 @@ export const createOpenSockets = ({
    */
   const checkRuntimes = async (ids: string[]) => {
     const asked = ids.flatMap(id =>
-      [...(byRuntime.get(id) ?? [])].flatMap(socket =>
+      (byRuntime.get(id)?.all() ?? []).flatMap(socket =>
         socket.generation === undefined ? [] : [{ socket, generation: socket.generation }],
       ),
     )
@@ -101,8 +102,7 @@ export const createOpenSockets = ({
     for (const { socket, generation } of asked) {
       const now = states.get(socket.runtimeId)
       if (now && generation === now.generation && keepsSockets.has(now.state)) continue
-      const isSame = byRuntime.get(socket.runtimeId)?.has(socket) && socket.generation === generation
-      if (isSame) end([socket], `runtime is ${now?.state ?? 'gone'}`)
+      if (!socket.hasLeft && socket.generation === generation) end([socket], `runtime is ${now?.state ?? 'gone'}`)
     }
   }
 
@@ -132,10 +132,11 @@ export const createOpenSockets = ({
   return {
     enter: socket => {
       const { runtimeId, tenant } = socket
-      const sockets = byRuntime.get(runtimeId) ?? new Set()
+      const sockets = byRuntime.get(runtimeId) ?? new Roster()
       demandRoom(limits, { owner: sockets.size, tenant: byTenant.of(tenant), all: size })
-      const standing: Standing = { ...socket, generation: undefined, openedAt: now() }
-      byRuntime.set(runtimeId, sockets.add(standing))
+      const standing: Standing = { ...socket, generation: undefined, openedAt: now(), hasLeft: false }
+      const place = sockets.enter(standing)
+      byRuntime.set(runtimeId, sockets)
       byTenant.add(tenant, 1)
       size += 1
       return {
@@ -143,7 +144,8 @@ export const createOpenSockets = ({
           standing.generation = generation
         },
         leave: () => {
-          if (!sockets.delete(standing)) return
+          if (!sockets.leave(place)) return
+          standing.hasLeft = true
           size -= 1
           byTenant.add(tenant, -1)
           if (sockets.size === 0) byRuntime.delete(runtimeId)
@@ -152,9 +154,9 @@ export const createOpenSockets = ({
     },
     count: () => size,
     list: runtimeId =>
-      [...(byRuntime.get(runtimeId) ?? [])].map(({ subject, access, door, kind, openedAt }) => ({
-        ...{ subject, access, door, kind, openedAt },
-      })),
+      (byRuntime.get(runtimeId)?.all() ?? [])
+        .map(({ subject, access, door, kind, openedAt }) => ({ subject, access, door, kind, openedAt }))
+        .sort((a, b) => a.openedAt - b.openedAt),
     checkRights,
     checkRuntime: id => {
       if (byRuntime.has(id)) check([id])
