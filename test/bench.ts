@@ -1,8 +1,10 @@
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Explained, tell } from '../infra/dev/explained.ts'
 import { stopSignals } from '../infra/dev/signals.ts'
 import type { Bench } from './bench/bench.ts'
+import { stolenSeconds } from './bench/cpu.ts'
 import { edge } from './bench/edge/edge.ts'
 import { loadNow, toSection, writeSection } from './bench/report.ts'
 import { scale } from './bench/scale/scale.ts'
@@ -48,10 +50,12 @@ async function run(): Promise<number> {
   const isWritten = !values.quick && !only && !values['no-write']
   for (const bench of chosen) {
     const loadBefore = loadNow()
+    const stolenBefore = stolenSeconds()
     const startedAt = Date.now()
     const note = (what: string) => say(`${((Date.now() - startedAt) / 1000).toFixed(0).padStart(5)} s  ${what}`)
     const tables = await bench.run({ quick: values.quick, only, tell: note, signal: stop })
-    const section = toSection(tables, { when: new Date(), loadBefore })
+    const stolen = (stolenSeconds() - stolenBefore) / (((Date.now() - startedAt) / 1000) * cpus().length)
+    const section = toSection(tables, { when: new Date(), loadBefore, stolen })
     process.stdout.write(`${section}\n`)
     if (isWritten) writeSection(join(import.meta.dirname, '../docs/BENCH.md'), bench, section)
   }

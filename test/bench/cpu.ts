@@ -38,6 +38,19 @@ export const cpuOfFamily = (pid: number): number => {
   return (first?.own ?? 0) + (first?.ended ?? 0) + children.reduce((sum, child) => sum + (child?.own ?? 0), 0)
 }
 
+/**
+ * Seconds of CPU that a process has used so far, with those of its children that still run: what a proxy with workers
+ * has cost.
+ */
+export const cpuWithChildren = (pid: number): number => {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').filter(Boolean)
+  return cpuOf(pid) + children.reduce((sum, child) => sum + cpuOf(Number(child)), 0)
+}
+
+/** Seconds that other guests of the host had this machine's processors, when it would have used them, summed over those. */
+export const stolenSeconds = (): number =>
+  Number(/^cpu +(?:\d+ +){7}(\d+)/.exec(readFileSync('/proc/stat', 'latin1'))?.[1] ?? 0) / ticksPerSecond
+
 /** What a stretch of work has cost: seconds of the clock, and seconds of CPU by whose they were. */
 export type Cost<Name extends string> = { seconds: number; cpu: Record<Name, number> }
 

@@ -13,10 +13,19 @@ export const describeMachine = (): string => {
 /** How many other things the machine did when the bench began. */
 export const loadNow = (): number => loadavg()[0] ?? 0
 
+/** What the machine had to do besides. */
+export type Circumstances = {
+  when: Date
+  /** Load average before it began. */
+  loadBefore: number
+  /** How much of its processors' time other guests of the same host have had meanwhile, 0 to 1. */
+  stolen: number
+}
+
 /** A bench's section: where and when, and its tables. */
-export const toSection = (tables: readonly Table[], { when, loadBefore }: { when: Date; loadBefore: number }): string =>
+export const toSection = (tables: readonly Table[], { when, loadBefore, stolen }: Circumstances): string =>
   [
-    `${when.toISOString().slice(0, 10)}, ${describeMachine()}. Load average before it began: ${loadBefore.toFixed(1)}.`,
+    `${when.toISOString().slice(0, 10)}, ${describeMachine()}. Load average before it began: ${loadBefore.toFixed(1)}; time stolen by other guests: ${(100 * stolen).toFixed(0)}%.`,
     ...tables.map(toMarkdown),
   ].join('\n\n')
 

@@ -1,47 +1,67 @@
 import type { Bench, BenchOptions } from '../bench.ts'
-import { cpuOf } from '../cpu.ts'
+import { cpuOf, cpuWithChildren } from '../cpu.ts'
 import { median, spread } from '../simulation/figures.ts'
 import type { Table } from '../table.ts'
 import { loadHttp } from './program.ts'
 import { type EdgeWorld, memoryOf, openEdgeWorld, otherCore, type Way } from './world.ts'
 
 /** Longer runs say more; short ones say whether it works. */
-type Effort = { repeats: number; seconds: number; idle: number }
+type Effort = {
+  repeats: number
+  seconds: number
+  /** Of load before anything counts: what is compiled while it runs takes three times as long until it is. */
+  warmUpSeconds: number
+  idle: number
+}
 
-const thorough: Effort = { repeats: 5, seconds: 4, idle: 5000 }
-const quick: Effort = { repeats: 1, seconds: 1, idle: 500 }
+const thorough: Effort = { repeats: 5, seconds: 4, warmUpSeconds: 12, idle: 5000 }
+const quick: Effort = { repeats: 1, seconds: 1, warmUpSeconds: 1, idle: 500 }
 
 type Figure = { perSecond: number; p99?: number }
-type Load = (way: Way) => Promise<Figure>
+type Load = (way: Way, seconds: number) => Promise<Figure>
 
-type Part = { name: string; title: string; unit: string; load(world: EdgeWorld, seconds: number): Load }
+type Part = {
+  name: string
+  title: string
+  unit: string
+  /** What is cheap or dear. */
+  each: string
+  through: keyof Way['proxies']
+  load(world: EdgeWorld): Load
+}
 
 const parts: readonly Part[] = [
   {
     name: 'http',
     title: 'HTTP GET of 1 KiB, 64 kept-alive connections',
     unit: 'requests/s',
+    each: 'request',
+    through: 'http',
     load:
-      ({ wrk }, seconds) =>
-      ({ http }) =>
+      ({ wrk }) =>
+      ({ http }, seconds) =>
         loadHttp(wrk, http, { connections: 64, seconds, core: otherCore }),
   },
   {
     name: 'messages',
     title: 'WebSocket, round trips of 64 bytes, 50 connections',
     unit: 'round trips/s',
+    each: 'round trip',
+    through: 'sockets',
     load:
-      ({ clients }, seconds) =>
-      ({ echo }) =>
+      ({ clients }) =>
+      ({ echo }, seconds) =>
         clients.ask('roundTrips', { target: echo, connections: 50, seconds }),
   },
   {
     name: 'bytes',
     title: 'WebSocket, 64 KiB frames to 20 clients',
     unit: 'MB/s',
+    each: 'MB',
+    through: 'sockets',
     load:
-      ({ clients }, seconds) =>
-      ({ flood }) =>
+      ({ clients }) =>
+      ({ flood }, seconds) =>
         clients.ask('flood', { target: flood, connections: 20, seconds }),
   },
 ]
@@ -58,10 +78,9 @@ const measure = async ({ quick: isQuick, only, tell, signal }: BenchOptions): Pr
       tell('idle')
       tables.push(await idleViews(world, effort.idle))
     }
-    for (const { name, title, unit, load } of parts.filter(({ name }) => isAsked(name))) {
-      tell(name)
-      const compared = await compare(world.ways, load(world, effort.seconds), effort.repeats, unit, signal)
-      tables.push({ title, ...compared })
+    for (const part of parts.filter(({ name }) => isAsked(name))) {
+      tell(part.name)
+      tables.push(await compare(world, part, effort, signal))
     }
     if (isAsked('gateways')) {
       tell('gateways')
@@ -81,26 +100,54 @@ export const edge: Bench = {
   run: measure,
 }
 
-/** Interleaved, so that what else the machine does falls on all alike. Ratios are to the nginx of as many hops. */
-const compare = async (ways: Way[], load: Load, repeats: number, unit: string, signal: AbortSignal) => {
-  const figures = new Map<Way, Figure[]>(ways.map(way => [way, []]))
+/**
+ * Interleaved, so that what else the machine does falls on all alike. Ratios are to the nginx of as many hops: of the rates,
+ * and of the CPU that every proxy on the way has used, which does not depend on how much of the machine there was.
+ */
+const compare = async (
+  world: EdgeWorld,
+  { title, unit, each, through, load: loadOf }: Part,
+  { repeats, seconds, warmUpSeconds }: Effort,
+  signal: AbortSignal,
+): Promise<Table> => {
+  const load = loadOf(world)
+  const figures = new Map<Way, (Figure & { cost: number })[]>(world.ways.map(way => [way, []]))
+  for (const way of figures.keys()) {
+    signal.throwIfAborted()
+    await load(way, warmUpSeconds)
+  }
+  const costOf = (way: Way) => way.proxies[through].reduce((sum, pid) => sum + cpuWithChildren(pid), 0)
   for (let round = 0; round < repeats; round += 1)
     for (const [way, seen] of figures) {
       signal.throwIfAborted()
-      seen.push(await load(way))
+      const [startedAt, before] = [performance.now(), costOf(way)]
+      const figure = await load(way, seconds)
+      const took = (performance.now() - startedAt) / 1000
+      seen.push({ ...figure, cost: (1e6 * (costOf(way) - before)) / (figure.perSecond * took) })
     }
-  const middle = (way: Way | undefined) => median((way && figures.get(way)?.map(({ perSecond }) => perSecond)) ?? [])
-  const peer = ({ hops }: Way) => ways.find(way => way.hops === hops && way.name.startsWith('nginx'))
+  const middle = (way: Way | undefined, of: 'perSecond' | 'cost') =>
+    median((way && figures.get(way)?.map(figure => figure[of])) ?? [])
+  const peer = ({ hops }: Way) => world.ways.find(way => way.hops === hops && way.name.startsWith('nginx'))
+  const all = (seen: Figure[]) =>
+    spread(
+      seen.map(({ perSecond }) => perSecond),
+      0,
+    )
   return {
-    columns: ['', unit, 'of nginx', 'p99 ms'],
+    title,
+    columns: ['', unit, 'of nginx', 'p99 ms', `µs of CPU a ${each}`, 'of nginx, by CPU'],
     rows: [...figures].map(([way, seen]) => [
       way.name,
-      spread(
-        seen.map(({ perSecond }) => perSecond),
-        0,
-      ),
-      way.hops === 0 ? '' : (middle(way) / middle(peer(way))).toFixed(2),
+      all(seen),
+      way.hops === 0 ? '' : (middle(way, 'perSecond') / middle(peer(way), 'perSecond')).toFixed(2),
       seen.every(({ p99 }) => p99 === undefined) ? '' : median(seen.map(({ p99 }) => p99 ?? Number.NaN)).toFixed(1),
+      way.hops === 0
+        ? ''
+        : spread(
+            seen.map(({ cost }) => cost),
+            0,
+          ),
+      way.hops === 0 ? '' : (middle(peer(way), 'cost') / middle(way, 'cost')).toFixed(2),
     ]),
   }
 }
@@ -130,11 +177,13 @@ const idleViews = async ({ ways, clients }: EdgeWorld, connections: number): Pro
  */
 const twoGateways = async (
   { ways, second, wrk }: EdgeWorld,
-  { repeats, seconds }: Effort,
+  { repeats, seconds, warmUpSeconds }: Effort,
   signal: AbortSignal,
 ): Promise<Table> => {
   const first = ways.find(({ name }) => name === 'gateway')
   if (!first) throw new Error('there is no gateway to measure')
+  for (const { http } of [first, second])
+    await loadHttp(wrk, http, { connections: 64, seconds: warmUpSeconds, core: otherCore })
   const costs = async (at: readonly Way[]) => {
     signal.throwIfAborted()
     const before = at.map(({ pid }) => cpuOf(pid))

@@ -20,8 +20,10 @@ export type Way = {
   http: Target
   echo: Target
   flood: Target
-  /** The proxy whose memory and CPU are looked at: the one that the client talks to, or the agent behind a gateway. */
+  /** The proxy whose memory is looked at: the one that the client talks to, or the agent behind a gateway. */
   pid: number
+  /** Every proxy on the way, by what goes through it. */
+  proxies: { http: number[]; sockets: number[] }
 }
 
 export type EdgeWorld = {
@@ -72,19 +74,26 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
   }
   try {
     const upstreamPart = await keep(startPart(here('upstream-part.ts')), otherCore)
-    const sockets = await upstreamPart.ask<number>('listen')
+    const socketPort = await upstreamPart.ask<number>('listen')
     const page = await keep(
       startNginxUpstream({ dir, name: 'upstream', port: await freePort(), program, bytes: 1024 }),
       otherCore,
     )
     const clients = await keep(startPart(here('socket-load-part.ts')), otherCore)
 
-    const plain = (name: string, hops: Way['hops'], http: number, socket: number, pid: number): Way => ({
-      ...{ name, hops, pid },
-      http: { port: http, path: '/run', headers: {} },
-      echo: { port: socket, path: '/websockify', headers: {} },
-      flood: { port: socket, path: '/', headers: {} },
-    })
+    type Proxy = { port: number; pid: number }
+    /** Through proxies that pass everything on; the outermost is the first of each. */
+    const plain = (name: string, http: readonly Proxy[], sockets: readonly Proxy[]): Way => {
+      const pids = (all: readonly Proxy[]) => all.map(({ pid }) => pid)
+      const [web = page, socket = { port: socketPort, pid: upstreamPart.pid }] = [http[0], sockets[0]]
+      return {
+        ...{ name, hops: http.length as Way['hops'], pid: socket.pid },
+        http: { port: web.port, path: '/run', headers: {} },
+        echo: { port: socket.port, path: '/websockify', headers: {} },
+        flood: { port: socket.port, path: '/', headers: {} },
+        proxies: { http: pids(http), sockets: pids(sockets) },
+      }
+    }
     const nginx = async (name: string, upstream: number, buffers: 'default' | '64k' = 'default') =>
       keep(startNginxProxy({ dir, name, port: await freePort(), program, upstream, buffers }), measuredCore)
     const proxy = async (kind: 'relay' | 'unasked' | 'http-proxy', upstream: number, hop?: string) => {
@@ -93,15 +102,15 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
     }
 
     const nginxWeb = await nginx('nginx-web', page.port)
-    const nginxSockets = await nginx('nginx-sockets', sockets)
-    const nginxLarge = await nginx('nginx-64k', sockets, '64k')
+    const nginxSockets = await nginx('nginx-sockets', socketPort)
+    const nginxLarge = await nginx('nginx-64k', socketPort, '64k')
     const nginxWebLarge = await nginx('nginx-web-64k', page.port, '64k')
     const nginxWebOuter = await nginx('nginx-web-outer', nginxWeb.port)
     const nginxSocketsOuter = await nginx('nginx-sockets-outer', nginxSockets.port)
-    const old = { web: await proxy('http-proxy', page.port), sockets: await proxy('http-proxy', sockets) }
-    const relay = { web: await proxy('relay', page.port), sockets: await proxy('relay', sockets) }
+    const old = { web: await proxy('http-proxy', page.port), sockets: await proxy('http-proxy', socketPort) }
+    const relay = { web: await proxy('relay', page.port), sockets: await proxy('relay', socketPort) }
 
-    const porthole = await openPorthole({ page: page.port, sockets })
+    const porthole = await openPorthole({ page: page.port, sockets: socketPort })
     endings.push(porthole.close)
     await pin(porthole.gateway.pid, measuredCore)
     await pin(porthole.second.pid, otherCore)
@@ -110,36 +119,38 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
     const hop = porthole.headers.Authorization.slice(7)
     const unasked = {
       web: await proxy('unasked', page.port, hop),
-      sockets: await proxy('unasked', sockets, hop),
+      sockets: await proxy('unasked', socketPort, hop),
     }
     const { headers, hashes } = porthole
     const through = (name: string, hops: 1 | 2, { port, pid } = porthole.gateway): Way => {
       const hash = (kind: 'web' | 'sockets') => (hops === 2 ? hashes.both : hashes[kind])
+      const pids = hops === 2 ? [pid, porthole.agent.pid] : [pid]
       return {
-        ...{ name, hops, pid },
+        ...{ name, hops, pid: pids.at(-1) ?? pid },
         http: { port, headers, path: `/rpc/${hash('web')}/run` },
         echo: { port, headers, path: `/view/${hash('sockets')}/websockify` },
         flood: { port, headers, path: `/cdp/${hash('sockets')}` },
+        proxies: { http: pids, sockets: pids },
       }
     }
     const gateway = through('gateway', 1)
-    const large = plain('nginx, 64 KiB buffers', 1, nginxWebLarge.port, nginxLarge.port, nginxLarge.pid)
     return {
       ways: [
-        plain('direct', 0, page.port, sockets, upstreamPart.pid),
-        plain('nginx', 1, nginxWeb.port, nginxSockets.port, nginxSockets.pid),
-        large,
-        plain('http-proxy', 1, old.web.port, old.sockets.port, old.sockets.pid),
-        plain('relay alone', 1, relay.web.port, relay.sockets.port, relay.sockets.pid),
+        plain('direct', [], []),
+        plain('nginx', [nginxWeb], [nginxSockets]),
+        plain('nginx, 64 KiB buffers', [nginxWebLarge], [nginxLarge]),
+        plain('http-proxy', [old.web], [old.sockets]),
+        plain('relay alone', [relay.web], [relay.sockets]),
         {
           ...{ name: 'gateway that asks nobody', hops: 1, pid: unasked.sockets.pid },
           http: { ...gateway.http, port: unasked.web.port },
           echo: { ...gateway.echo, port: unasked.sockets.port },
           flood: { ...gateway.flood, port: unasked.sockets.port },
+          proxies: { http: [unasked.web.pid], sockets: [unasked.sockets.pid] },
         },
         gateway,
-        plain('nginx → nginx', 2, nginxWebOuter.port, nginxSocketsOuter.port, nginxSocketsOuter.pid),
-        { ...through('gateway → agent', 2), pid: porthole.agent.pid },
+        plain('nginx → nginx', [nginxWebOuter, nginxWeb], [nginxSocketsOuter, nginxSockets]),
+        through('gateway → agent', 2),
       ],
       second: through('second gateway', 1, porthole.second),
       clients,
