@@ -9,6 +9,7 @@ import { edge } from './bench/edge/edge.ts'
 import { loadNow, toSection, writeSection } from './bench/report.ts'
 import { scale } from './bench/scale/scale.ts'
 import { start } from './bench/start/start.ts'
+import { type Table, toMarkdown } from './bench/table.ts'
 import { readRunnerConfig } from './kit/config.ts'
 
 // npm run bench -- <name> [--quick] [--only part,…] [--no-write]: measures, prints the tables, and writes them to docs/BENCH.md.
@@ -53,10 +54,15 @@ async function run(): Promise<number> {
     const stolenBefore = stolenSeconds()
     const startedAt = Date.now()
     const note = (what: string) => say(`${((Date.now() - startedAt) / 1000).toFixed(0).padStart(5)} s  ${what}`)
-    const tables = await bench.run({ quick: values.quick, only, tell: note, signal: stop })
+    const tables: Table[] = []
+    for await (const table of bench.run({ quick: values.quick, only, tell: note, signal: stop })) {
+      tables.push(table)
+      // What comes after it may fail, and takes long.
+      process.stdout.write(`${toMarkdown(table)}\n\n`)
+    }
     const stolen = (stolenSeconds() - stolenBefore) / (((Date.now() - startedAt) / 1000) * cpus().length)
     const section = toSection(tables, { when: new Date(), loadBefore, stolen })
-    process.stdout.write(`${section}\n`)
+    process.stdout.write(`${section.split('\n', 1)[0]}\n`)
     if (isWritten) writeSection(join(import.meta.dirname, '../docs/BENCH.md'), bench, section)
   }
   return 0

@@ -60,11 +60,25 @@ export const recipe = z.strictObject({
   egress: z.enum(['internet', 'none', 'open']).default('internet'),
   /** Seconds between TERM and KILL. */
   stopSeconds: z.number().int().min(0).max(120),
+  /**
+   * Where a container that was started before it had an owner takes that owner's settings: a `POST` of `personalSettings` with
+   * its key. Absent: it takes none, and an owner who has some gets a container of their own.
+   */
+  personal: z.strictObject({ port: portName, path: z.string().startsWith('/') }).optional(),
 })
 export type Recipe = z.infer<typeof recipe>
 
+/** What a container that was started beforehand learns of its owner. */
+export const personalSettings = z.strictObject({ env: z.record(envName, envValue), viewUrl: z.string().optional() })
+export type PersonalSettings = z.infer<typeof personalSettings>
+
 export const startCommand = z.strictObject({
   generation,
+  /**
+   * Nobody owns it yet: made beforehand, for whoever comes. An owner who is given it is the one whom the start of its next
+   * generation names, without this: the container stays, and is of that generation from then on.
+   */
+  warm: z.boolean().optional(),
   tenant: z.string().max(64),
   ownerHash,
   recipe,

@@ -29,8 +29,8 @@ describe('a runtime created on a host', { concurrency: false }, () => {
 
   const create = async (owner: string, host: string | null = 'h1') =>
     (await createOn(db(), wanted(owner), host, lease, 5000)) ?? assert.fail()
-  const eventsOf = async ({ id }: RuntimeRow) =>
-    (await listEvents(db(), id, 0, 10)).map(({ type, generation, fromState, toState, data }) => ({
+  const eventsOf = async (row: RuntimeRow) =>
+    (await listEvents(db(), row, 0, 10)).map(({ type, generation, fromState, toState, data }) => ({
       ...{ type, generation, fromState, toState, data },
     }))
   const slotsOf = async (host: string) => (await findHost(db(), host))?.reservedSlots

@@ -18,10 +18,16 @@ const read = (name: string, called: Record<string, SqlFunction> = {}): SqlFuncti
 
 const room = read('room')
 const start = read('start', { room })
-const claim = read('claim')
+const count = read('count')
+const claim = read('claim', { count })
+const adopt = read('adopt', { count, room })
 
 /** What is done in one call: because it locks rows that many want, or is done for every start. */
-export const functions = { room, start, claim, create: read('create', { claim, room }), run: read('run') }
+export const functions = {
+  ...{ count, room, start, claim, adopt },
+  create: read('create', { adopt, claim, room }),
+  run: read('run'),
+}
 
 /** Adds those that the database does not have yet. The caller holds the lock of migrations. */
 export const addFunctions = async (client: postgres.Sql): Promise<void> => {

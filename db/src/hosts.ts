@@ -12,10 +12,11 @@ export const lostAfterSeconds = 60
 /** What a runtime takes from a host while it is reserved there. One slot each. */
 export type Need = { memoryBytes: number; cpuMillis: number; gpus: number }
 
-const isLive = sql`${hosts.lastSeenAt} > now() - make_interval(secs => ${unreachableAfterSeconds})`
+/** Heard of lately, by the database's clock. */
+export const isLive = sql`${hosts.lastSeenAt} > now() - make_interval(secs => ${unreachableAfterSeconds})`
 
 /** A host as operators and placement see it, with liveness judged by the database's clock. */
-export type HostView = HostRow & { live: boolean; lost: boolean }
+export type HostView = Omit<HostRow, 'fillFrom'> & { live: boolean; lost: boolean }
 
 const view = {
   id: hosts.id,

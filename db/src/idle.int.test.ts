@@ -174,7 +174,7 @@ describe('idle rules in Postgres', { concurrency: false }, () => {
     const later = await age(id, 1000)
     const stopping = await toStopping(db(), later, lease, 'idle', { provided: isAsUnused(later) })
     assert.equal(stopping?.state, 'stopping')
-    assert.deepEqual((await listEvents(db(), id, 0, 10)).at(-1)?.reason, 'idle')
+    assert.deepEqual((await listEvents(db(), seen, 0, 10)).at(-1)?.reason, 'idle')
   })
 
   it('a runtime whose rules were changed since it was seen is not stopped by the old ones', async () => {
@@ -201,7 +201,7 @@ describe('idle rules in Postgres', { concurrency: false }, () => {
     const warned = await now(id)
     assert.deepEqual([warned.state, warned.warnedFor], ['running', deadline.at])
     assert.equal(lookOf(warned), 900)
-    const { type, fromState, toState, reason, data } = (await listEvents(db(), id, 0, 10)).at(-1) ?? assert.fail()
+    const { type, fromState, toState, reason, data } = (await listEvents(db(), seen, 0, 10)).at(-1) ?? assert.fail()
     assert.deepEqual(
       { type, fromState, toState, reason, data },
       {

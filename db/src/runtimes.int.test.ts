@@ -127,7 +127,7 @@ describe('runtimes in Postgres', { concurrency: false }, () => {
       const row = await started('alice')
       const won = await Promise.all(Array.from({ length: 10 }, () => toRunning(db(), row)))
       assert.equal(won.filter(Boolean).length, 1)
-      const events = await listEvents(db(), row.id, 0, 100)
+      const events = await listEvents(db(), row, 0, 100)
       assert.deepEqual(
         events.map(event => [event.fromState, event.toState, event.generation]),
         [
@@ -146,7 +146,7 @@ describe('runtimes in Postgres', { concurrency: false }, () => {
       })
       await assert.rejects(rolledBack, /after the move/)
       assert.equal((await findRuntimeById(db(), row.id))?.state, 'pending')
-      assert.equal((await listEvents(db(), row.id, 0, 100)).length, 1)
+      assert.equal((await listEvents(db(), row, 0, 100)).length, 1)
     })
 
     it('is announced to whoever listens', async () => {
@@ -174,7 +174,7 @@ describe('runtimes in Postgres', { concurrency: false }, () => {
       assert.equal(await startOn(db(), row, 'h1', lease), 'full')
       const now = await findRuntimeById(db(), row.id)
       assert.deepEqual([now?.state, now?.generation, now?.reserved], ['pending', 0, false])
-      assert.equal((await listEvents(db(), row.id, 0, 10)).length, 1)
+      assert.equal((await listEvents(db(), row, 0, 10)).length, 1)
     })
 
     const hostsThatTakeNothing: [string, object][] = [

@@ -66,6 +66,8 @@ export type NewRuntime = Pick<
 > & {
   /** Absent: nothing is done to it by itself. */
   idle?: IdlePolicy
+  /** What one that was started beforehand has to have been made from to do for it; absent: none does. */
+  warm?: string | undefined
 }
 
 export type Claimed = {
@@ -86,7 +88,7 @@ export const claimOwner = (db: Db, wanted: NewRuntime, leaseMs: number, waitMs =
   createOn(db, wanted, null, leaseMs, waitMs)
 
 /**
- * As `claimOwner`; a new one is started on a host in the same transaction, as `tryStartOn` would. Where that is refused, it stays
+ * As `claimOwner`, or for a new owner one that is warm: it is `starting` on the host that it runs on. A new one is started on a host in the same transaction, as `tryStartOn` would. Where that is refused, it stays
  * in `pending`.
  */
 export const createOn = async (
@@ -101,7 +103,7 @@ export const createOn = async (
   const claim = await callCreate(db.$client, [
     ...[`rt_${newId()}`, tenant, mode, owner, ownerHash, spec, needMemoryBytes, needCpuMillis, needGpus],
     ...[JSON.stringify(labels), JSON.stringify(start), JSON.stringify(wanted.idle ?? {}), leaseMs, waitMs],
-    ...[hostId, unreachableAfterSeconds, `pf_${newId()}`],
+    ...[hostId, unreachableAfterSeconds, `pf_${newId()}`, wanted.warm ?? null],
   ])
   switch (claim?.outcome) {
     case 'created':
@@ -131,7 +133,7 @@ type Claim = OnHost & {
   start_outcome: StartOutcome | null
 }
 
-const callCreate = callerOf<Claim>(functions.create, 17)
+const callCreate = callerOf<Claim>(functions.create, 18)
 
 const allowanceOf = ({ create_limit, create_count, create_left }: Claim): Allowance | undefined =>
   create_limit === null || create_count === null || create_left === null
@@ -616,11 +618,17 @@ export const listRuntimesOnHost = (db: Tx, hostId: string): Promise<RuntimeRow[]
     .from(runtimes)
     .where(and(eq(runtimes.hostId, hostId), isNotDeleted))
 
-export const listEvents = (db: Tx, runtimeId: string, after: number, limit: number): Promise<EventRow[]> =>
+/** What has happened to a runtime since it is its tenant's: before, it may have been warm and nobody's. */
+export const listEvents = (
+  db: Tx,
+  { id, tenant }: Pick<RuntimeRow, 'id' | 'tenant'>,
+  after: number,
+  limit: number,
+): Promise<EventRow[]> =>
   db
     .select()
     .from(events)
-    .where(and(eq(events.runtimeId, runtimeId), sql`${events.seq} > ${after}`))
+    .where(and(eq(events.runtimeId, id), eq(events.tenant, tenant), sql`${events.seq} > ${after}`))
     .orderBy(events.seq)
     .limit(limit)
 

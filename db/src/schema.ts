@@ -95,6 +95,8 @@ export const hosts = pgTable(
     lastSeenAt: at('last_seen_at'),
     /** Set while it is drained: what still runs there then is stopped, and profiles go to other hosts. */
     drainUntil: at('drain_until'),
+    /** From then on a warm runtime may be started there: one at a time, and not at once again after one that failed. Null: now. */
+    fillFrom: at('fill_from'),
     /** Set when an operator removed it: nothing it signs is believed, nothing is sent there. A new join brings it back. */
     removedAt: at('removed_at'),
   },
@@ -173,6 +175,8 @@ export const runtimes = pgTable(
     index('runtimes_tenant_state').on(t.tenant, t.state, t.id),
     index('runtimes_hash').on(t.ownerHash, t.id),
     index('runtimes_host').on(t.hostId).where(sql`${t.state} <> 'deleted'`),
+    // What is kept warm (warm.ts), by the only tenant that has any.
+    index('runtimes_warm').on(t.spec, t.id).where(sql`${t.tenant} = '~warm' and ${t.state} <> 'deleted'`),
     index('runtimes_line').on(t.tenant, t.lineSince).where(sql`${t.lineSince} is not null`),
     index('runtimes_idle').on(t.idleAt).where(sql`${t.idleAt} is not null`),
     index('runtimes_work').on(t.workUntil).where(sql`${t.workUntil} is not null`),

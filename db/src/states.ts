@@ -93,3 +93,9 @@ export type ClaimMapping = {
   /** What its tokens may do at most. */
   scopes: string[]
 }
+
+/**
+ * Whose the runtimes are that nobody owns yet: started, well, and given to new owners as they come (functions/adopt.sql). No token
+ * can be for a tenant of this name.
+ */
+export const warmTenant = '~warm'

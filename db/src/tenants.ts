@@ -1,8 +1,9 @@
-import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, ne, type SQL, sql } from 'drizzle-orm'
 import type { Db, Tx } from './connect.ts'
 import type { Need } from './hosts.ts'
 import { roomChannel } from './notices.ts'
 import { type RuntimeRow, runtimes, type TenantRow, tenants } from './schema.ts'
+import { warmTenant } from './states.ts'
 import { announceAccess } from './tokens.ts'
 
 export const findTenant = async (db: Tx, slug: string): Promise<TenantRow | undefined> =>
@@ -59,12 +60,12 @@ export const updateTenant = (
     return row
   })
 
-/** A keyset page of tenants by name. */
+/** A keyset page of tenants by name, without the one that is nobody's. */
 export const listTenants = (db: Tx, page: { limit: number; after?: string | undefined }): Promise<TenantRow[]> =>
   db
     .select()
     .from(tenants)
-    .where(page.after === undefined ? undefined : gt(tenants.slug, page.after))
+    .where(and(ne(tenants.slug, warmTenant), page.after === undefined ? undefined : gt(tenants.slug, page.after)))
     .orderBy(asc(tenants.slug))
     .limit(page.limit)
 

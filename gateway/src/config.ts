@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { type PlacementPolicy, placementPolicies } from '@porthole/db'
 import { normalizeBaseUrl } from './identity/view-url.ts'
-import { type Spec, usualStopSeconds } from './runtimes/specs.ts'
+import { type Spec, usualStopSeconds, type WarmSize } from './runtimes/specs.ts'
 import { parseSpecs } from './runtimes/specs-file.ts'
 
 /** How much one gateway takes on before it says no. Times are milliseconds. */
@@ -46,6 +46,8 @@ export type Config = {
   specs: readonly Spec[]
   /** Seconds unused until a runtime is stopped, where neither its request nor an operator's spec says; 0: never. */
   stopSeconds: number
+  /** How many browsers each host keeps started for new owners; `auto`: as many as have lately been asked for at once. */
+  warm: WarmSize
   /** Whether hosts may join with plain HTTP at an address that is not loopback. */
   allowPlainAgents: boolean
   /** How runtimes that ask for nothing else are placed. */
@@ -131,6 +133,14 @@ const domainFrom = (env: Env): string | undefined => {
   return domain
 }
 
+const warmFrom = (env: Env): WarmSize => {
+  const text = env.PORTHOLE_WARM?.trim() || '0'
+  if (text === 'auto') return text
+  const size = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN
+  if (!(size <= 100)) throw new ConfigError('PORTHOLE_WARM must be auto, or a number of browsers from 0 to 100')
+  return size
+}
+
 const specsFrom = (env: Env, stopSeconds: number, readText: (path: string) => string): Spec[] => {
   const path = env.PORTHOLE_SPECS?.trim()
   if (!path) return []
@@ -194,6 +204,7 @@ export const parseConfig = (env: Env, readText = (path: string) => readFileSync(
     portDomain: domainFrom(env),
     specs: specsFrom(env, stopSeconds, readText),
     stopSeconds,
+    warm: warmFrom(env),
     allowPlainAgents: flag(env, 'PORTHOLE_ALLOW_PLAIN_AGENTS'),
     placement: oneOf(env, 'PORTHOLE_PLACEMENT', placementPolicies),
     startTimeoutMs: integer(env, 'BROWSER_RUNTIME_START_TIMEOUT', 45, 1, 600) * 1000,

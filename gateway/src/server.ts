@@ -35,6 +35,7 @@ import { createPlacement } from './runtimes/placement.ts'
 import { openRoom } from './runtimes/room.ts'
 import { createSpecs } from './runtimes/specs.ts'
 import { startUpkeep } from './runtimes/upkeep.ts'
+import { keepWarm } from './runtimes/warm.ts'
 import { watchAccess } from './tokens/access.ts'
 import { followClock } from './tokens/clock.ts'
 import { createDoorman } from './tokens/doorman.ts'
@@ -129,11 +130,12 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
     carryOut: row => driver.take(row),
     withLastUse: (row, ms) => withLastUse({ db, agents }, row, ms),
   })
-  const specs = createSpecs(config.specs, config.stopSeconds)
+  const specs = createSpecs(config.specs, config.stopSeconds, config.warm)
   const placement = createPlacement({
     db,
     policy: config.placement,
     imageOf: spec => specs.find(spec).recipe.image,
+    makeRoom: (demand, hostId) => warm.makeRoom(demand, hostId),
   })
   const driver = createDriver({
     db,
@@ -175,6 +177,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
   const losses = watchLoss(db, log)
   const drains = watchDrains({ db, agents, placement, driver, log, leaseMs })
   const idle = watchIdle({ db, agents, driver, log, leaseMs })
+  const warm = keepWarm({ db, driver, changes, specs, log, leaseMs })
   const upkeep = startUpkeep(db, issuer, log)
 
   const nextRequestId = createRequestIds(now)
@@ -197,7 +200,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       server.closeIdleConnections()
       upkeep.stop()
-      await Promise.all([losses.stop(), drains.stop(), idle.stop()])
+      await Promise.all([losses.stop(), drains.stop(), idle.stop(), warm.stop()])
       await driver.close(closeMs)
       await relay.close()
       server.closeAllConnections()

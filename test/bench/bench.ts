@@ -19,5 +19,6 @@ export type Bench = {
   what: string
   /** What `only` may name. */
   parts: readonly string[]
-  run(options: BenchOptions): Promise<Table[]>
+  /** Gives each table once it is measured: what comes after it may fail. */
+  run(options: BenchOptions): AsyncIterable<Table>
 }

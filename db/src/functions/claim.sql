@@ -17,7 +17,7 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
 declare
-  minute timestamptz := date_trunc('minute', now());
+  counted record;
 begin
   begin
     insert into runtimes (id, tenant, mode, owner, owner_hash, spec, need_memory_bytes, need_cpu_millis, need_gpus, labels,
@@ -32,12 +32,10 @@ begin
     on conflict do nothing
     returning * into claimed;
     if found then
-      update tenants set
-        create_count = case when create_minute = minute then least(tenants.create_count + 1, creates_per_minute + 1) else 1 end,
-        create_minute = minute
-      where slug = of_tenant and creates_per_minute is not null
-      returning creates_per_minute, tenants.create_count, ceil(60 - extract(second from now()))::int
-        into create_limit, create_count, create_left;
+      counted := porthole_count(of_tenant);
+      create_limit := counted.create_limit;
+      create_count := counted.create_count;
+      create_left := counted.create_left;
       if create_count > create_limit then
         raise sqlstate 'PH001' using message = 'over-limit';
       end if;

@@ -113,7 +113,7 @@ describe('hosts', { concurrency: false }, () => {
       ])
       assert.deepEqual([await held('h1'), await held('h2'), await used()], [0, 1, 1])
       assert.equal(await look(), 0)
-      const [last] = (await listEvents(database.db, (rows[0] ?? assert.fail()).id, 0, 10)).slice(-1)
+      const [last] = (await listEvents(database.db, rows[0] ?? assert.fail(), 0, 10)).slice(-1)
       assert.deepEqual([last?.toState, last?.reason], ['lost', 'host-lost'])
     })
 

@@ -66,7 +66,7 @@ export const eventRoutes = (house: House) => {
       const row = await findRuntime(db, caller.tenant, c.req.valid('param').id)
       if (!isTheirs(caller, row)) throw new Problem('not-found')
       const { limit: most, cursor } = c.req.valid('query')
-      const found = await listEvents(db, row.id, Number(cursor ?? 0), most + 1)
+      const found = await listEvents(db, row, Number(cursor ?? 0), most + 1)
       const page = found.slice(0, most)
       const nextCursor = found.length > most ? String(page.at(-1)?.seq) : null
       return c.json({ items: page.map(present), nextCursor }, 200)

@@ -378,7 +378,7 @@ describe('the conductor', { concurrency: false }, () => {
     another()
     const now = await reached(row.id, ({ state }) => state === 'running')
     assert.deepEqual([now.generation, await slots()], [1, 1])
-    const moves = (await listEvents(database.db, row.id, 0, 10)).map(({ toState }) => toState)
+    const moves = (await listEvents(database.db, row, 0, 10)).map(({ toState }) => toState)
     assert.deepEqual(moves, ['pending', 'starting', 'running'])
     never.resolve()
   })

@@ -82,7 +82,7 @@ describe('runtimes that nobody uses', { concurrency: false }, () => {
   const reached = async (id: string, state: RuntimeRow['state']) =>
     (await changes.until(id, row => row.state === state, 10_000)) ?? assert.fail(`it was not ${state} in 10 s`)
   const eventsOf = async (id: string) =>
-    (await listEvents(database.db, id, 0, 50)).map(({ type, reason }) =>
+    (await listEvents(database.db, await rowOf(id), 0, 50)).map(({ type, reason }) =>
       `${type.replace('runtime.', '')} ${reason ?? ''}`.trim(),
     )
 

@@ -11,6 +11,7 @@ import {
   type RuntimeRow,
   type Started,
   tryStartOn,
+  warmTenant,
 } from '@porthole/db'
 import { Problem } from '../problem.ts'
 import { type Chooser, createChooser } from './choice.ts'
@@ -98,6 +99,7 @@ export const createPlacement = ({
   imageOf,
   snapshot = snapshotOf(db),
   chooser = createChooser(),
+  makeRoom = async () => false,
 }: {
   db: Db
   /** Of runtimes that ask for none. */
@@ -107,6 +109,8 @@ export const createPlacement = ({
   /** Default: of this database. */
   snapshot?: Snapshot
   chooser?: Chooser
+  /** Has what is only kept warm make way, on that host or on any. Whether that may have made room. Absent: nothing is. */
+  makeRoom?(demand: Demand, hostId: string | undefined): Promise<boolean>
 }): Placement => {
   const allHosts = async (): Promise<HostView[]> => {
     const hosts: HostView[] = []
@@ -203,7 +207,16 @@ export const createPlacement = ({
       const started = await placeNew(row, demand, leaseMs, excluded)
       if (started) return started
       const home = await homeOf(row)
-      return home ? placeAt(home, row, demand, leaseMs, excluded) : placeAnywhere(row, demand, leaseMs, excluded)
+      const tryAll = () =>
+        home ? placeAt(home, row, demand, leaseMs, excluded) : placeAnywhere(row, demand, leaseMs, excluded)
+      try {
+        return await tryAll()
+      } catch (error) {
+        // What is warm never makes way for what is to be warm.
+        const mayEnd = error instanceof NoRoom && error.mayWait && row.tenant !== warmTenant
+        if (!mayEnd || !(await makeRoom(demand, home?.id))) throw error
+        return tryAll()
+      }
     },
 
     explain: async demand =>

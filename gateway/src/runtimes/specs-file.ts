@@ -3,6 +3,9 @@ import { z } from 'zod'
 import { beyond, disorderIn, idleFields, inOrder, policyFrom } from './idle-policy.ts'
 import { type Spec, usualStopSeconds } from './specs.ts'
 
+/** How many warm runtimes of a spec each host may have. */
+export const warmSize = z.union([z.literal('auto'), z.int().min(0).max(100)])
+
 const mebibytes = (n: number) => n * 1024 ** 2
 
 /** What an operator need not say: a small sandbox that writes nowhere but in /tmp. */
@@ -26,6 +29,7 @@ const limit = z.int().min(10).optional()
 const rules = z.object({
   memoryShare: share,
   cpuShare: share,
+  warm: warmSize.default(0),
   ...idleFields,
   atMost: z.strictObject({ pauseAfter: limit, stopAfter: limit, deleteAfter: limit, maxAge: limit }).default({}),
 })
@@ -34,7 +38,7 @@ const file = z.record(name, z.record(z.string(), z.unknown()))
 
 /**
  * An operator's specs: a JSON object of recipes by name, each with what differs from a small sandbox; with `memoryShare`
- * and `cpuShare` where less than its limits is to be reserved; with `idle` and `maxAge` as in a request, and `atMost`, what
+ * and `cpuShare` where less than its limits is to be reserved; with `warm`, how many are kept started on each host; with `idle` and `maxAge` as in a request, and `atMost`, what
  * requests may say of those.
  *
  * @param stopSeconds unused until a runtime is stopped whose spec does not say; 0: never
@@ -43,17 +47,18 @@ const file = z.record(name, z.record(z.string(), z.unknown()))
 export const parseSpecs = (text: string, stopSeconds = usualStopSeconds): Spec[] => {
   const written = file.safeParse(jsonOf(text))
   if (!written.success) throw new Error(wordsOf(written.error))
-  return Object.entries(written.data).map(([name, { memoryShare, cpuShare, idle, maxAge, atMost, ...given }]) => {
+  return Object.entries(written.data).map(([name, { memoryShare, cpuShare, warm, idle, maxAge, atMost, ...given }]) => {
     const parsed = recipe.safeParse({ ...modest, ...given, name })
     if (!parsed.success) throw new Error(`${name}: ${wordsOf(parsed.error)}`)
     const { health, ports } = parsed.data
     if (health && !Object.hasOwn(ports, health.port)) throw new Error(`${name}: health: there is no such port`)
-    const ruled = rules.safeParse({ memoryShare, cpuShare, idle, maxAge, atMost })
+    const ruled = rules.safeParse({ memoryShare, cpuShare, warm, idle, maxAge, atMost })
     if (!ruled.success) throw new Error(`${name}: ${wordsOf(ruled.error)}`)
     return {
       recipe: parsed.data,
       memoryShare: ruled.data.memoryShare,
       cpuShare: ruled.data.cpuShare,
+      warm: ruled.data.warm,
       ...idleRulesOf(name, ruled.data, stopSeconds),
     }
   })
@@ -62,7 +67,7 @@ export const parseSpecs = (text: string, stopSeconds = usualStopSeconds): Spec[]
 /** Where a spec says nothing: as usual, and no more than a request may. @throws Error */
 const idleRulesOf = (
   name: string,
-  { idle, maxAge, atMost }: Omit<z.infer<typeof rules>, 'memoryShare' | 'cpuShare'>,
+  { idle, maxAge, atMost }: Omit<z.infer<typeof rules>, 'memoryShare' | 'cpuShare' | 'warm'>,
   stopSeconds: number,
 ): Pick<Spec, 'idle' | 'atMost'> => {
   const limits = policyFrom({ idle: atMost, maxAge: atMost.maxAge })

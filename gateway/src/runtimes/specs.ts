@@ -9,12 +9,19 @@ export type Spec = IdleRules & {
   memoryShare: number
   /** Share of the CPU limit that is reserved. */
   cpuShare: number
+  /** How many are kept started for new owners. */
+  warm: WarmSize
 }
+
+/** Warm runtimes on each host, at most; `auto`: as many as new owners have lately asked for at once. */
+export type WarmSize = number | 'auto'
 
 /** The recipes there are. */
 export type Specs = {
   /** @throws Problem `spec-not-found` */
   find(name: string): Spec
+  /** Those that are kept warm. */
+  warm(): Spec[]
   /** Ports of a spec, by name; undefined: there is no such spec (any more). */
   portsOf(name: string): Recipe['ports'] | undefined
 }
@@ -40,9 +47,11 @@ const browser: Spec = {
     seccomp: 'browser',
     egress: 'internet',
     stopSeconds: 10,
+    personal: { port: 'rpc', path: '/personal' },
   },
   memoryShare: 0.5,
   cpuShare: 0.05,
+  warm: 0,
 }
 
 /** Seconds unused until a runtime is stopped, where nobody says anything else (DESIGN section 7). */
@@ -54,10 +63,11 @@ export const defaultSpec = browser.recipe.name
 /**
  * @param own an operator's; one of a built-in's name replaces it
  * @param stopSeconds unused until one of a built-in spec is stopped; 0: never
+ * @param warm how many of a built-in spec are kept warm
  */
-export const createSpecs = (own: readonly Spec[] = [], stopSeconds = usualStopSeconds): Specs => {
+export const createSpecs = (own: readonly Spec[] = [], stopSeconds = usualStopSeconds, warm: WarmSize = 0): Specs => {
   const idle = stopSeconds > 0 ? { stopAfter: stopSeconds } : {}
-  const all = [...builtInSpecs.map(spec => ({ ...spec, idle })), ...own]
+  const all = [...builtInSpecs.map(spec => ({ ...spec, idle, warm })), ...own]
   const byName = new Map(all.map(spec => [spec.recipe.name, spec]))
   return {
     find: name => {
@@ -69,6 +79,7 @@ export const createSpecs = (own: readonly Spec[] = [], stopSeconds = usualStopSe
         })
       return spec
     },
+    warm: () => [...byName.values()].filter(spec => spec.warm !== 0),
     portsOf: name => byName.get(name)?.recipe.ports,
   }
 }

@@ -129,6 +129,7 @@ export const testGateway = ({
     env: {},
     deadlineMs: 1000,
   }),
+  makeRoom = async () => false,
 }: {
   database: Pick<Database, 'db'>
   changes: Changes
@@ -137,9 +138,10 @@ export const testGateway = ({
   host: ReturnType<typeof fakeHost>
   log: Logger
   commandFor?: (row: RuntimeRow) => Promise<StartCommand>
+  makeRoom?: Parameters<typeof createPlacement>[0]['makeRoom']
 }): TestGateway => {
   const within: Room['within'] = (...args) => room().within(...args)
-  const placement = createPlacement({ db, imageOf: () => undefined })
+  const placement = createPlacement({ db, imageOf: () => undefined, makeRoom })
   const driver = createDriver({
     db,
     agents: host.agents,

@@ -8,6 +8,7 @@ import type { Caller } from '../tokens/caller.ts'
 import type { Seal } from '../tokens/seal.ts'
 import { type AskedIdle, idlePolicyOf } from './idle-policy.ts'
 import type { Specs } from './specs.ts'
+import { warmFor } from './warm-kind.ts'
 
 /** Most bytes of a request's environment, names and values together. */
 const maxEnvBytes = 64 * 1024
@@ -45,7 +46,7 @@ export const wantedFrom = async (
   checkEnv(body.env)
   const memoryBytes = body.resources.memoryMb ? body.resources.memoryMb * 1024 ** 2 : spec.recipe.memoryBytes
   const cpus = body.resources.cpus ?? spec.recipe.cpus
-  return {
+  const wanted = {
     tenant: tenant.slug,
     mode,
     owner,
@@ -67,4 +68,5 @@ export const wantedFrom = async (
         : {}),
     },
   }
+  return { ...wanted, warm: warmFor(spec, wanted, body.env) }
 }

@@ -66,27 +66,25 @@ const parts: readonly Part[] = [
   },
 ]
 
-const measure = async ({ quick: isQuick, only, tell, signal }: BenchOptions): Promise<Table[]> => {
+async function* measure({ quick: isQuick, only, tell, signal }: BenchOptions): AsyncGenerator<Table> {
   const effort = isQuick ? quick : thorough
   const isAsked = (name: string) => only?.includes(name) ?? true
   tell('starting what is measured')
   const world = await openEdgeWorld()
   try {
-    const tables: Table[] = []
     // First: what other loads have left in a process would make room for the views.
     if (isAsked('idle')) {
       tell('idle')
-      tables.push(await idleViews(world, effort.idle))
+      yield await idleViews(world, effort.idle)
     }
     for (const part of parts.filter(({ name }) => isAsked(name))) {
       tell(part.name)
-      tables.push(await compare(world, part, effort, signal))
+      yield await compare(world, part, effort, signal)
     }
     if (isAsked('gateways')) {
       tell('gateways')
-      tables.push(await twoGateways(world, effort, signal))
+      yield await twoGateways(world, effort, signal)
     }
-    return tables
   } finally {
     await world.close()
   }

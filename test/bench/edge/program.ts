@@ -66,7 +66,18 @@ export const loadHttp = async (
 ): Promise<{ perSecond: number; p99: number }> => {
   const headers = Object.entries(target.headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
   const { stdout } = await run('taskset', [
-    ...['-c', String(core), program, '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', ...headers],
+    ...[
+      '-c',
+      String(core),
+      program,
+      '-t1',
+      `-c${connections}`,
+      `-d${seconds}s`,
+      '--latency',
+      '--timeout',
+      '10s',
+      ...headers,
+    ],
     `http://127.0.0.1:${target.port}${target.path}`,
   ])
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1])

@@ -17,10 +17,8 @@ export const scale: Bench = {
   name: 'scale',
   what: 'heartbeats, placements and the loss of hosts, with up to 10,000 simulated hosts and 100,000 runtimes',
   parts: Object.keys(parts),
-  run: async options => {
-    const tables: Table[] = []
+  run: async function* (options) {
     for (const [name, measure] of Object.entries(parts))
-      if (options.only?.includes(name) ?? true) tables.push(...[await measure(options)].flat())
-    return tables
+      if (options.only?.includes(name) ?? true) yield* [await measure(options)].flat()
   },
 }

@@ -4,12 +4,14 @@ import { coldStarts } from './cold.ts'
 import { manyStarts } from './many.ts'
 import { idleMemory } from './memory.ts'
 import { resumes } from './resume.ts'
+import { warmStarts } from './warm.ts'
 import { byHand, cold } from './ways.ts'
 import { openStartWorld } from './world.ts'
 
 /** Longer runs say more; short ones say whether it works. */
 type Effort = {
   cold: number
+  warm: number
   resumes: number
   many: { counts: number[]; rounds: number }
   idle: { count: number; settleMs: number }
@@ -17,14 +19,40 @@ type Effort = {
 
 const thorough: Effort = {
   cold: 20,
+  warm: 40,
   resumes: 20,
   many: { counts: [8, 16], rounds: 3 },
   idle: { count: 4, settleMs: 15_000 },
 }
-const quick: Effort = { cold: 2, resumes: 3, many: { counts: [4], rounds: 1 }, idle: { count: 1, settleMs: 3000 } }
+const quick: Effort = {
+  cold: 2,
+  warm: 3,
+  resumes: 3,
+  many: { counts: [4], rounds: 1 },
+  idle: { count: 1, settleMs: 3000 },
+}
 
-const measure = async ({ quick: isQuick, only, tell, signal }: BenchOptions): Promise<Table[]> => {
+async function* measure({ quick: isQuick, only, tell, signal }: BenchOptions): AsyncGenerator<Table> {
   const effort = isQuick ? quick : thorough
+  const isAsked = (name: string) => only?.includes(name) ?? true
+  if (coldParts.some(isAsked)) yield* measureCold({ effort, isAsked, tell, signal })
+  if (isAsked('warm')) {
+    const world = await openStartWorld({ tell, signal, warm: 1 })
+    try {
+      tell('warm')
+      yield await warmStarts(world, effort.warm, signal)
+    } finally {
+      await world.close()
+    }
+  }
+}
+
+const coldParts = ['cold', 'resume', 'many', 'memory']
+
+type ColdOptions = Pick<BenchOptions, 'tell' | 'signal'> & { effort: Effort; isAsked(name: string): boolean }
+
+/** Where no browser is started beforehand. */
+async function* measureCold({ effort, isAsked, tell, signal }: ColdOptions): AsyncGenerator<Table> {
   const world = await openStartWorld({ tell, signal })
   try {
     // What is measured comes first, what it is compared with behind it.
@@ -35,12 +63,10 @@ const measure = async ({ quick: isQuick, only, tell, signal }: BenchOptions): Pr
       many: async () => [await manyStarts(ways, effort.many.counts, effort.many.rounds, signal)],
       memory: async () => [await idleMemory(world, ways, effort.idle, signal)],
     }
-    const tables: Table[] = []
-    for (const [name, part] of Object.entries(parts).filter(([name]) => only?.includes(name) ?? true)) {
+    for (const [name, part] of Object.entries(parts).filter(([name]) => isAsked(name))) {
       tell(name)
-      tables.push(...(await part()))
+      yield* await part()
     }
-    return tables
   } finally {
     await world.close()
   }
@@ -49,7 +75,7 @@ const measure = async ({ quick: isQuick, only, tell, signal }: BenchOptions): Pr
 /** How long it takes to get a browser, and what one costs. */
 export const start: Bench = {
   name: 'start',
-  what: 'browsers from nothing, from paused, and many at once, beside plain containers; memory of idle ones',
-  parts: ['cold', 'resume', 'many', 'memory'],
+  what: 'browsers from nothing, from paused, many at once, and warm, beside plain containers; memory of idle ones',
+  parts: [...coldParts, 'warm'],
   run: measure,
 }

@@ -1,0 +1,2 @@
+ALTER TABLE "hosts" ADD COLUMN "fill_from" timestamp with time zone;--> statement-breakpoint
+CREATE INDEX "runtimes_warm" ON "runtimes" USING btree ("spec","id") WHERE "runtimes"."tenant" = '~warm' and "runtimes"."state" <> 'deleted';
