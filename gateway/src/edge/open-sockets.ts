@@ -9,7 +9,8 @@ import { createTally, demandRoom, type OpenLimits } from './open-limits.ts'
 /** Something that is open, and on what it depends. */
 export type OpenSocket = Pick<Visit, 'tenant' | 'subject' | 'tokenId' | 'issuerId' | 'expiresAt' | 'access'> & {
   runtimeId: string
-  door: Door
+  /** What it is open to: a door of the edge, or what happens to the runtime. */
+  door: Door | 'events'
   kind: 'socket' | 'request'
   /** Ends it at once. */
   close(): void

@@ -12,10 +12,10 @@ const count = z.int().min(0)
 
 const connectionsSchema = z
   .object({
-    counts: z.object({ view: count, cdp: count, rpc: count, port: count }),
+    counts: z.object({ view: count, cdp: count, rpc: count, port: count, events: count }),
     items: z.array(
       z.object({
-        door: z.enum(['view', 'cdp', 'rpc', 'port']),
+        door: z.enum(['view', 'cdp', 'rpc', 'port', 'events']),
         kind: z.enum(['socket', 'request']),
         access: z.enum(['control', 'view']),
         subject: z.string().openapi({ description: "The subject of the token, or of the ticket's token." }),
@@ -50,7 +50,7 @@ export const connectionRoutes = (house: House) => {
       if (!isTheirs(caller, row)) throw new Problem('not-found')
       if (row.state === 'deleted') throw new Problem('gone')
       const open = house.sockets.list(row.id)
-      const counts = { view: 0, cdp: 0, rpc: 0, port: 0 }
+      const counts = { view: 0, cdp: 0, rpc: 0, port: 0, events: 0 }
       for (const { door } of open) counts[door] += 1
       const items = open
         .slice(0, maxListed)

@@ -1,5 +1,5 @@
 import { type Database, findRuntimeById, type RuntimeRow, runtimeChannel } from '@porthole/db'
-import { createBell } from './bell.ts'
+import { type Bell, createBell } from './bell.ts'
 
 /** Tells who waits for a runtime that it has moved. NOTIFY is the hint; a look a second makes up for lost ones. */
 export type Changes = {
@@ -14,6 +14,8 @@ export type Changes = {
     ms: number,
     signal?: AbortSignal,
   ): Promise<RuntimeRow | undefined>
+  /** `heard` resolves when the runtime is said to have moved, after `ms`, or on abort; `leave` ends the wait. */
+  listen: Bell['listen']
   /** Calls `listener` with the id of every runtime that is said to have moved. */
   onMove(listener: (id: string) => void): void
   close(): Promise<void>
@@ -47,6 +49,7 @@ export const listenForChanges = async ({ db, listen }: Pick<Database, 'db' | 'li
         }
       }
     },
+    listen: bell.listen,
     onMove: listener => void listeners.add(listener),
     close: unlisten,
   }
