@@ -373,6 +373,22 @@ export function faultCases(hops: number): void {
     assert.equal(getEventListeners(stop.signal, 'abort').length, 0)
   })
 
+  test('whoever was given the end of a request as it began ends it, also after it is over', async t => {
+    const upstream = await RawUpstream.start(t)
+    let stop = () => {}
+    const onBegin = (end: () => void) => {
+      stop = end
+    }
+    const chain = await startChain(t, hops, { origin: upstream.origin, target: { onBegin } })
+    const client = (await chain.connect()).send(get())
+    const there = await upstream.request()
+    stop()
+    assert.match(await client.until('"closed"'), /^HTTP\/1\.1 503 /)
+    await there.untilOver()
+    assert.equal((await chain.result()).code, 'closed')
+    stop()
+  })
+
   test('one request too many is a 503', async t => {
     const upstream = await RawUpstream.start(t)
     const chain = await startChain(t, hops, { origin: upstream.origin, relay: { maxExchanges: 1 } })

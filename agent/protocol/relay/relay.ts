@@ -51,11 +51,12 @@ export function createRelay(options: RelayOptions = {}): Relay {
 
   const whileLive = async (
     exchange: Pick<Exchange, 'stop'>,
-    signal: AbortSignal | undefined,
+    { signal, onBegin }: RelayTarget,
     run: () => Promise<RelayResult>,
   ): Promise<RelayResult> => {
     const place = live.enter(exchange)
     const forget = signal && endings.end(exchange, signal)
+    onBegin?.(() => exchange.stop('closed'))
     const result = await run()
     forget?.()
     live.leave(place)
@@ -67,13 +68,13 @@ export function createRelay(options: RelayOptions = {}): Relay {
       const answer = new Answer(res, target)
       const code = refusal(target) ?? (isRelayed(req) ? undefined : 'method-not-allowed')
       const exchange = code === undefined ? compose(req, res, answer, target) : refused(answer, code)
-      return whileLive(exchange, target.signal, () => untilClosed(exchange, req, res))
+      return whileLive(exchange, target, () => untilClosed(exchange, req, res))
     },
     async upgrade(req, socket, head, target) {
       const { connect, fault } = connectionTo(target)
       const exchange = new UpgradeExchange({ connect, silence, buffers }, req, socket, head, target)
       const code = refusal(target) ?? (isWebSocketUpgrade(req) ? fault : 'upgrade-unsupported')
-      return whileLive(exchange, target.signal, () => exchange.run(code))
+      return whileLive(exchange, target, () => exchange.run(code))
     },
     deferContinue(server, isRelayed) {
       server.on('checkContinue', (req: http.IncomingMessage, res: http.ServerResponse) => {

@@ -53,6 +53,8 @@ export interface RelayTarget {
   uploadIdleTimeoutMs?: number
   /** Aborted: sockets are closed at once, and a request without an answer yet is a 503. For revocation, stop, move. */
   signal?: AbortSignal
+  /** Given, as it begins, what ends it in that way: cheaper than a signal where each request would have one of its own. */
+  onBegin?: (stop: () => void) => void
   /** The caller's own body for an error the relay answers itself. Default: a minimal problem+json. */
   problem?: (failure: RelayFailure) => RelayProblem
 }

@@ -44,14 +44,14 @@ export const createExpress =
     const { id, generation } = runtime
     const hop = house.hops.known({ host: host.id, runtime: id, generation, access: 'control' })
     if (hop === undefined) return false
-    const cut = new AbortController()
+    let stop = () => {}
     const { tenant, subject, tokenId, issuerId, expiresAt } = caller
     let leave: () => void
     try {
       demandPlain(req)
       const place = house.sockets.enter({
         ...{ tenant, subject, tokenId, issuerId, expiresAt, access: 'control' },
-        ...{ runtimeId: id, door: 'rpc', kind: 'request', close: () => cut.abort() },
+        ...{ runtimeId: id, door: 'rpc', kind: 'request', close: () => stop() },
       })
       place.leadsTo(generation)
       leave = place.leave
@@ -65,10 +65,13 @@ export const createExpress =
     const passed = relay.http(req, res, {
       ...way,
       uploadIdleTimeoutMs,
-      signal: cut.signal,
+      onBegin: end => {
+        stop = end
+      },
       problem: relayProblem(requestId),
     })
-    passed.finally(leave).then(result => {
+    void passed.then(result => {
+      leave()
       house.log.info({ requestId, tenant, runtime: id, door: 'rpc', ...result }, 'edge request')
     })
     return true

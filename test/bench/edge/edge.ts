@@ -11,11 +11,13 @@ type Effort = {
   seconds: number
   /** Of load before anything counts: what is compiled while it runs takes three times as long until it is. */
   warmUpSeconds: number
+  /** Of load before each turn counts: a process that had none for a while has put much away. */
+  leadSeconds: number
   idle: number
 }
 
-const thorough: Effort = { repeats: 5, seconds: 4, warmUpSeconds: 12, idle: 5000 }
-const quick: Effort = { repeats: 1, seconds: 1, warmUpSeconds: 1, idle: 500 }
+const thorough: Effort = { repeats: 3, seconds: 5, warmUpSeconds: 10, leadSeconds: 3, idle: 5000 }
+const quick: Effort = { repeats: 1, seconds: 1, warmUpSeconds: 1, leadSeconds: 1, idle: 500 }
 
 type Figure = { perSecond: number; p99?: number }
 type Load = (way: Way, seconds: number) => Promise<Figure>
@@ -105,7 +107,7 @@ export const edge: Bench = {
 const compare = async (
   world: EdgeWorld,
   { title, unit, each, through, load: loadOf }: Part,
-  { repeats, seconds, warmUpSeconds }: Effort,
+  { repeats, seconds, warmUpSeconds, leadSeconds }: Effort,
   signal: AbortSignal,
 ): Promise<Table> => {
   const load = loadOf(world)
@@ -118,6 +120,7 @@ const compare = async (
   for (let round = 0; round < repeats; round += 1)
     for (const [way, seen] of figures) {
       signal.throwIfAborted()
+      await load(way, leadSeconds)
       const [startedAt, before] = [performance.now(), costOf(way)]
       const figure = await load(way, seconds)
       const took = (performance.now() - startedAt) / 1000
