@@ -100,7 +100,8 @@ export type DeleteCommand = z.infer<typeof deleteCommand>
 /**
  * Milliseconds that each step of a start took, one after the other: `turn` (others start on this host), `prepare` (image and
  * network), `volume`, `create`, `start` (the engine), then what the container tells of itself (`boot`, `display`,
- * `browser`), and `answer`, the rest until its health path answered. Who cannot tell a step leaves it out.
+ * `browser`), and `answer`, the rest until its health path answered. Who cannot tell a step leaves it out. Of one that was
+ * started before it had an owner there is only `claim`: all of it.
  */
 export const startSteps = z
   .record(z.string().regex(/^[a-z]{1,20}$/), z.number().min(0).max(86_400_000))

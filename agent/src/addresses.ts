@@ -57,10 +57,13 @@ export const createAddresses = (deps: {
 
   const lookUp = async (runtimeId: string): Promise<Reachable> => {
     const before = changes
-    const ours = (await engine.list(ofRuntime(hostId, runtimeId))).map(one => ({ one, at: readLabels(one.labels) }))
+    const ours = (await engine.list(ofRuntime(hostId, runtimeId))).map(one => ({
+      one,
+      at: readLabels(one.labels, one.name),
+    }))
     const newest = ours.sort((a, b) => (b.at?.generation ?? 0) - (a.at?.generation ?? 0))[0]
     const container = newest && (await engine.inspect(newest.one.id))
-    const recorded = container && readLabels(container.labels)
+    const recorded = container && readLabels(container.labels, container.name)
     if (!recorded) throw new AgentError('not-found')
     if (container.status !== 'running') throw new AgentError('wrong-state', { detail: 'the runtime is not running' })
     const key = keyOf(container)
@@ -93,7 +96,8 @@ export const createAddresses = (deps: {
 
   const onChange = (change: ContainerChange): void => {
     changes++
-    const recorded = readLabels(change.labels)
+    // Of a container all that is asked here is which runtime it is of: its name does not matter.
+    const recorded = readLabels(change.labels, '')
     if (recorded) known.delete(recorded.id)
     if (change.action === 'die' || change.action === 'destroy') end(change.id)
   }

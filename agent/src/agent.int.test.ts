@@ -88,10 +88,11 @@ test('an agent joins, serves, and after a restart goes on with what runs', { tim
     for (const { Id } of await docker.listContainers({ all: true, filters: { label: [`porthole.host=${hostId}`] } })) {
       await docker.getContainer(Id).remove({ force: true, v: true })
     }
-    await docker
-      .getVolume(`${prefix}-v-${ownerHash}`)
-      .remove()
-      .catch(() => undefined)
+    for (const name of [ownerHash, 'left'])
+      await docker
+        .getVolume(`${prefix}-v-${name}`)
+        .remove()
+        .catch(() => undefined)
     await docker.getNetwork(prefix).remove()
     await rm(dataDir, { recursive: true })
   })
@@ -150,7 +151,13 @@ test('an agent joins, serves, and after a restart goes on with what runs', { tim
   assert.ok(stopped.ms < 5000, `${stopped.ms} ms`)
   assert.ok(!first.lines.join('').includes('once-only-token'))
 
+  // What never had an owner, and whose agent died before it was gone.
+  const left = `${prefix}-v-left`
+  await docker.createVolume({ Name: left, Labels: { 'porthole.host': hostId, 'porthole.warm': 'true' } })
+  const volumeNames = async () =>
+    (await docker.listVolumes({ filters: { label: [`porthole.host=${hostId}`] } })).Volumes.map(({ Name }) => Name)
   const second = await startAgentProcess(t, { ...env, PORT: port })
+  assert.deepEqual(await volumeNames(), [`${prefix}-v-${ownerHash}`])
   assert.equal(joined.length, 1, 'no token, no second join')
   assert.deepEqual(await call(second.url, 'PUT', command), { status: 200, body: facts })
   const hop = await signer.hop({ audience: hostId })
@@ -159,7 +166,7 @@ test('an agent joins, serves, and after a restart goes on with what runs', { tim
   assert.equal(await through.text(), 'ok')
   assert.equal((await call(second.url, 'DELETE', { generation: 1, ownerHash, removeVolume: true })).status, 204)
 
-  const left = await exitOf(second.child, () => second.child.disconnect())
-  assert.equal(left.code, 0)
-  assert.ok(left.ms < 5000, `${left.ms} ms`)
+  const ended = await exitOf(second.child, () => second.child.disconnect())
+  assert.equal(ended.code, 0)
+  assert.ok(ended.ms < 5000, `${ended.ms} ms`)
 })

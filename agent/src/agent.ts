@@ -5,6 +5,7 @@ import { createAddresses } from './addresses.ts'
 import { createAdmission, freeBytes } from './admission.ts'
 import { advertise } from './advertise.ts'
 import { createApp } from './app.ts'
+import { restoreWeights } from './claim.ts'
 import type { Config } from './config.ts'
 import { createEdge, type Edge } from './edge.ts'
 import { dockerEngine } from './engine/docker.ts'
@@ -69,11 +70,12 @@ export const startAgent = async (config: Config, log: Logger): Promise<Agent> =>
     const { signal } = stopping
     const { hostId, certificate } = await join({ config, identity, certificates, challenges, url, fetch, log, signal })
     if (certificate && certificate !== served) serveWith(server, certificate)
-    host = open({ config, engine, relay, hostId, identity, fetch, clock, log, signal })
+    const opened = open({ config, engine, relay, hostId, identity, fetch, clock, log, signal })
+    await clear(opened.volumes, hostId, log)
+    host = opened
     await adopt({
       engine,
       runtimes: host.runtimes,
-      volumes: host.volumes,
       network: config.containers.network,
       hostId,
       log,
@@ -146,6 +148,16 @@ const open = (deps: {
   return { tokens, runtimes, volumes, edge: createEdge({ tokens, addresses, relay, uses, log }) }
 }
 
+/** What an agent before this one left half done. Before the first command: a volume that is about to be used looks left over. */
+const clear = async (volumes: Pick<Volumes, 'clear'>, hostId: string, log: Logger): Promise<void> => {
+  try {
+    const copies = await volumes.clear()
+    if (copies > 0) log.info({ host: hostId, copies }, 'copies that were under way are over')
+  } catch (err) {
+    log.error({ host: hostId, err }, 'what an agent before this one left is not cleared away')
+  }
+}
+
 /**
  * Docker's labels are the agent's memory: what runs goes on as it is. The network is made now rather than by the first
  * start, which may be at the same moment on every agent that shares the engine.
@@ -153,17 +165,15 @@ const open = (deps: {
 const adopt = async (deps: {
   engine: Engine
   runtimes: Runtimes
-  volumes: Pick<Volumes, 'clear'>
   network: string
   hostId: string
   log: Logger
 }): Promise<void> => {
-  const { engine, runtimes, volumes, network, hostId, log } = deps
+  const { engine, runtimes, network, hostId, log } = deps
   try {
     const adopted = await runtimes.list()
     await engine.ensureNetwork(network, networkLabels)
-    const copies = await volumes.clear()
-    if (copies > 0) log.info({ host: hostId, copies }, 'copies that were under way are over')
+    await restoreWeights({ engine, hostId, log })
     log.info({ host: hostId, runtimes: adopted.length }, 'runtimes adopted')
   } catch (err) {
     log.error({ host: hostId, err }, 'engine is not fit for starts yet')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { containerName, containerRequest, volumeName } from './containers.ts'
+import { containerName, containerRequest, fingerprintOf, volumeName } from './containers.ts'
 import { toCreateOptions } from './engine/docker-shapes.ts'
 import { readLabels } from './labels.ts'
 import { defaults, hostId, ownerHash, recipe, runtime, startCommand } from './testing/orders.ts'
@@ -24,7 +24,7 @@ test('labels name the owner as before, and everything the agent must know again 
   assert.equal(labels['browser_use.runtime'], 'true')
   assert.equal(labels['browser_use.owner_hash'], ownerHash)
   assert.equal(labels['browser_use.managed_by'], 'browser_runtime_manager')
-  assert.deepEqual(readLabels(labels), {
+  assert.deepEqual(readLabels(labels, 'any'), {
     id: runtime,
     generation: 3,
     tenant: 'default',
@@ -35,8 +35,39 @@ test('labels name the owner as before, and everything the agent must know again 
     keyed: true,
     stopSeconds: 1,
   })
-  assert.equal(readLabels({ ...labels, 'porthole.generation': 'x' }), undefined)
-  assert.equal(readLabels({}), undefined)
+  assert.equal(readLabels({ ...labels, 'porthole.generation': 'x' }, 'any'), undefined)
+  assert.equal(readLabels({}, 'any'), undefined)
+})
+
+test('a container that was started without an owner is whose its name says, and of no tenant then', () => {
+  const { name, labels, volumes, ...more } = requestFor({ warm: true, viewUrl: 'https://p/view', env: { A: 'b' } })
+  assert.match(labels['porthole.warm'] ?? '', /^[0-9a-f]{32}$/)
+  const { 'porthole.warm': warm, ...others } = labels
+  // Nothing else differs, but that it steps back, and tells nobody of a view that may be another's.
+  const { labels: usual, name: usualName, volumes: usualVolumes, ...rest } = requestFor()
+  assert.deepEqual([others, name, volumes, more], [usual, usualName, usualVolumes, { ...rest, cpuShares: 64 }])
+  const waiting = readLabels(labels, name)
+  assert.deepEqual([waiting?.ownerHash, waiting?.tenant, waiting?.warm], [ownerHash, 'default', warm])
+  const given = readLabels(labels, containerName(defaults, 'f'.repeat(16)))
+  assert.deepEqual([given?.ownerHash, given?.tenant, given?.warm], ['f'.repeat(16), undefined, undefined])
+  // A dead one that the engine lists without a name.
+  const nameless = readLabels(labels, '')
+  assert.deepEqual([nameless?.ownerHash, nameless?.tenant, nameless?.warm], [ownerHash, undefined, undefined])
+  assert.equal(readLabels(usual, containerName(defaults, 'f'.repeat(16)))?.ownerHash, ownerHash)
+})
+
+test('a fingerprint is of all that a container is made from but what is its owner’s, in any order', () => {
+  const of = (more: Parameters<typeof recipe>[0] = {}, host = defaults) => fingerprintOf(recipe(more), host, 'bridge')
+  assert.equal(of({ env: { A: '1', B: '2' } }), of({ env: { B: '2', A: '1' } }))
+  assert.equal(of({}, { ...defaults, viewBase: 'https://v.example.com' }), of())
+  const others = [
+    ...[of({ image: 'other:1' }), of({ env: { A: '1' } }), of({ memoryBytes: 1 }), of({ cpus: 2 }), of({ gpus: 1 })],
+    ...[of({ egress: 'none' }), of({ ports: { rpc: 8787 } }), of({ stopSeconds: 9 }), of({ tmpfs: {} })],
+    ...[of({ volumePath: null }), of({ keyed: false }), of({ seccomp: 'default' }), of({ health: null })],
+    ...[of({}, { ...defaults, image: 'other:2' }), of({}, { ...defaults, modelEnv: { OPENAI_API_KEY: 'x' } })],
+    ...[of({}, { ...defaults, enableUi: false }), fingerprintOf(recipe(), defaults, 'published')],
+  ]
+  assert.equal(new Set([of(), ...others]).size, others.length + 1)
 })
 
 test('the request wins over the recipe, the recipe over the host, and reserved names over all', () => {

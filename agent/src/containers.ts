@@ -1,4 +1,5 @@
-import type { Recipe, StartCommand } from '@porthole/protocol'
+import { createHash } from 'node:crypto'
+import type { PersonalSettings, Recipe, StartCommand } from '@porthole/protocol'
 import { parseEnvList, reservedBrowserEnv, viewUrlUnder } from './browser-env.ts'
 import type { Config, ContainerDefaults } from './config.ts'
 import type { Container, ContainerRequest } from './engine/engine.ts'
@@ -21,6 +22,9 @@ const reservedNames = [
   'NVIDIA_VISIBLE_DEVICES',
   keyName,
 ]
+
+/** The share of a CPU of a container that nobody has asked for yet: whoever has an owner goes first. */
+const warmWeight = 64
 
 export const containerName = (defaults: Pick<ContainerDefaults, 'containerPrefix'>, ownerHash: string): string =>
   `${defaults.containerPrefix}${ownerHash}`
@@ -66,7 +70,13 @@ export const containerRequest = (
     ...(recipe.command ? { command: recipe.command } : {}),
     ...(recipe.workingDir ? { workingDir: recipe.workingDir } : {}),
     env: containerEnv(command, key, defaults),
-    labels: containerLabels(hostId, id, command, gpus),
+    labels: containerLabels(
+      hostId,
+      id,
+      command,
+      gpus,
+      command.warm ? fingerprintOf(recipe, defaults, reach) : undefined,
+    ),
     network: network.name,
     volumes: recipe.volumePath === null ? [] : [{ name: volumeName(defaults, ownerHash), path: recipe.volumePath }],
     tmpfs: recipe.tmpfs,
@@ -74,6 +84,7 @@ export const containerRequest = (
     shmBytes: recipe.shmBytes,
     memoryBytes: recipe.memoryBytes,
     cpus: recipe.cpus,
+    ...(command.warm ? { cpuShares: warmWeight } : {}),
     gpus,
     pids: recipe.pids,
     seccomp: recipe.seccomp === 'default' ? 'default' : { profile: browserProfile },
@@ -83,15 +94,49 @@ export const containerRequest = (
 
 /** Later wins: the host's model settings, the recipe, the request, and what no request may change. */
 const containerEnv = (command: StartCommand, key: string, defaults: ContainerDefaults): Record<string, string> => {
-  const { recipe, ownerHash } = command
-  const asked = { ...defaults.modelEnv, ...recipe.env, ...command.env }
-  const viewUrl = command.viewUrl ?? viewUrlUnder(defaults.viewBase, ownerHash)
+  const { recipe } = command
   return {
-    ...Object.fromEntries(Object.entries(asked).filter(([name]) => !reservedNames.includes(name))),
-    ...reservedBrowserEnv(defaults.enableUi, recipe.volumePath ?? defaultDataDir, viewUrl),
+    // Of one that waits for an owner nothing here is anybody's: it would come to that owner, who has their own.
+    ...unreserved({ ...defaults.modelEnv, ...recipe.env, ...(command.warm ? {} : command.env) }),
+    ...reservedBrowserEnv(
+      defaults.enableUi,
+      recipe.volumePath ?? defaultDataDir,
+      command.warm ? undefined : viewUrlOf(command, defaults),
+    ),
     ...(recipe.keyed ? { [keyName]: key } : {}),
   }
 }
+
+const unreserved = (env: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => !reservedNames.includes(name)))
+
+const viewUrlOf = ({ viewUrl, ownerHash }: StartCommand, defaults: ContainerDefaults): string | undefined =>
+  viewUrl ?? viewUrlUnder(defaults.viewBase, ownerHash)
+
+/** What a container that was started without an owner has yet to be told; undefined: nothing. */
+export const personalOf = (command: StartCommand, defaults: ContainerDefaults): PersonalSettings | undefined => {
+  const env = unreserved(command.env)
+  const viewUrl = viewUrlOf(command, defaults)
+  if (Object.keys(env).length === 0 && viewUrl === undefined) return undefined
+  return { env, ...(viewUrl === undefined ? {} : { viewUrl }) }
+}
+
+/**
+ * Stands for all that a container is made from but what is its owner's: two containers that differ in nothing else have the
+ * same one. 32 hex digits.
+ */
+export const fingerprintOf = (recipe: Recipe, defaults: ContainerDefaults, reach: Config['reach']): string => {
+  const command: StartCommand = { generation: 1, tenant: '', ownerHash: '', recipe, env: {}, deadlineMs: 1 }
+  const nobodys = containerRequest({ hostId: '', id: '', command, key: '' }, { ...defaults, viewBase: '' }, reach)
+  const text = JSON.stringify({ ...nobodys, gpus: recipe.gpus ?? 0 }, inOrder)
+  return createHash('sha256').update(text).digest('hex').slice(0, 32)
+}
+
+/** Names in one order, whoever wrote them: a database keeps its own. */
+const inOrder = (_name: string, value: unknown): unknown =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+    : value
 
 /** Values of a request that must not come back in a log tail or an error. */
 export const secretsOf = ({ command, key }: Order, defaults: ContainerDefaults): string[] => {

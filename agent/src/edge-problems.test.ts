@@ -9,7 +9,7 @@ import { createEdge } from './edge.ts'
 import { containerLabels, readLabels } from './labels.ts'
 import { hostId, runtime, silent, startCommand } from './testing/orders.ts'
 
-const recorded = readLabels(containerLabels(hostId, runtime, startCommand())) ?? assert.fail()
+const recorded = readLabels(containerLabels(hostId, runtime, startCommand()), '') ?? assert.fail()
 
 /** An agent's edge in front of a container that answers every request with these bytes. */
 const bench = async (t: TestContext, answer: string) => {

@@ -14,7 +14,7 @@ const states: Readonly<Record<ContainerStatus, ContainerState>> = {
 
 /** What the gateway is told of a container; undefined when it is none of ours. */
 export const factsOf = (summary: ContainerSummary): RuntimeFacts | undefined => {
-  const recorded = readLabels(summary.labels)
+  const recorded = readLabels(summary.labels, summary.name)
   if (!recorded) return undefined
   const { id, generation, ownerHash } = recorded
   const { status, exitCode } = summary

@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { DeleteCommand, GenerationCommand, RuntimeFacts, StartCommand } from '@porthole/protocol'
 import type { Logger } from 'pino'
 import type { Admission } from './admission.ts'
+import { createBackings } from './backings.ts'
 import type { Config, ContainerDefaults } from './config.ts'
-import { keyOf, originOf, portOf } from './containers.ts'
+import { keyOf, originOf, portOf, volumeName } from './containers.ts'
 import type { ContainerSummary, Engine } from './engine/engine.ts'
 import { factsOf } from './facts.ts'
 import { createGenerations, stale } from './generations.ts'
@@ -11,6 +12,7 @@ import type { Health, Probe } from './health.ts'
 import { createImages } from './images.ts'
 import { ofHost, ofRuntime, type Recorded, readLabels } from './labels.ts'
 import { createLanes } from './lanes.ts'
+import { type GivePersonal, httpGivePersonal } from './personal.ts'
 import { AgentError } from './problems.ts'
 import { createStarter } from './start.ts'
 import { createTurnstile } from './turnstile.ts'
@@ -24,6 +26,8 @@ const rememberedRuntimes = 20_000
 export type RuntimesDependencies = {
   engine: Engine
   probe: Probe
+  /** Absent: over HTTP. */
+  givePersonal?: GivePersonal
   admission?: Admission
   /** Absent: this host does not say when its runtimes were used. */
   uses?: Pick<Uses, 'unusedMs'>
@@ -57,18 +61,27 @@ export type Runtimes = {
   list(): Promise<RuntimeFacts[]>
 }
 
-type Attempt = { generation: number; result: Promise<RuntimeFacts>; abort: (reason: AgentError) => void }
+type Owned = { summary: ContainerSummary; recorded: Recorded }
+
+type Attempt = {
+  generation: number
+  result: Promise<RuntimeFacts>
+  abort: (reason: AgentError) => void
+}
 
 export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
   const { engine, hostId, defaults, reach, log, volumes = createVolumes({ engine, hostId, defaults }) } = deps
+  const backings = createBackings(engine, hostId)
   const generations = createGenerations(rememberedRuntimes)
   const lanes = createLanes(waitingPerRuntime)
   const attempts = new Map<string, Attempt>()
   const starter = createStarter({
     engine,
+    backings,
     images: createImages(engine),
     turnstile: createTurnstile(deps.startsAtOnce, waitingStarts),
     probe: deps.probe,
+    givePersonal: deps.givePersonal ?? httpGivePersonal(),
     admission: deps.admission,
     defaults,
     reach,
@@ -107,20 +120,24 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
   const interrupt = (id: string, verb: string): void =>
     attempts.get(id)?.abort(new AgentError('wrong-state', { detail: `the runtime was ${verb} while it was starting` }))
 
-  const owned = async (id: string): Promise<{ summary: ContainerSummary; recorded: Recorded }[]> =>
+  const owned = async (id: string): Promise<Owned[]> =>
     (await engine.list(ofRuntime(hostId, id))).flatMap(summary => {
-      const recorded = readLabels(summary.labels)
+      const recorded = readLabels(summary.labels, summary.name)
       return recorded ? [{ summary, recorded }] : []
     })
+
+  /** Removes a container; its volume stays, unless it has not had an owner yet. */
+  const takeAway = async ({ summary, recorded }: Owned): Promise<void> => {
+    if (summary.status === 'paused') await engine.unpause(summary.id)
+    await engine.stop(summary.id, recorded.stopSeconds)
+    await engine.remove(summary.id)
+    if (recorded.warm !== undefined) await backings.drop(volumeName(defaults, recorded.ownerHash))
+  }
 
   const end = async (id: string, generation: number): Promise<RuntimeFacts | undefined> => {
     const containers = await owned(id)
     if (containers.some(({ recorded }) => recorded.generation > generation)) throw stale()
-    for (const { summary, recorded } of containers) {
-      if (summary.status === 'paused') await engine.unpause(summary.id)
-      await engine.stop(summary.id, recorded.stopSeconds)
-      await engine.remove(summary.id)
-    }
+    for (const one of containers) await takeAway(one)
     const last = containers[0]
     return last && { id, generation: last.recorded.generation, ownerHash: last.recorded.ownerHash, state: 'exited' }
   }
@@ -157,11 +174,7 @@ export const createRuntimes = (deps: RuntimesDependencies): Runtimes => {
     return lanes.run(id, async () => {
       const found = (await owned(id)).filter(({ recorded }) => recorded.generation === generation)
       if (attempts.get(id)?.generation === generation) return false
-      for (const { summary, recorded } of found) {
-        if (summary.status === 'paused') await engine.unpause(summary.id)
-        await engine.stop(summary.id, recorded.stopSeconds)
-        await engine.remove(summary.id)
-      }
+      for (const one of found) await takeAway(one)
       return found.length > 0
     })
   }

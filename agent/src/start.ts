@@ -1,6 +1,8 @@
-import type { RuntimeFacts } from '@porthole/protocol'
+import type { RuntimeFacts, StartSteps } from '@porthole/protocol'
 import type { Logger } from 'pino'
 import type { Admission } from './admission.ts'
+import type { Backings } from './backings.ts'
+import { createClaims } from './claim.ts'
 import type { Config, ContainerDefaults } from './config.ts'
 import {
   containerRequest,
@@ -12,16 +14,17 @@ import {
   secretsOf,
   volumeName,
 } from './containers.ts'
-import type { Container, ContainerSummary, Engine } from './engine/engine.ts'
+import type { Container, Engine } from './engine/engine.ts'
 import { EngineRefused, isConflict } from './engine/errors.ts'
 import { factsOf } from './facts.ts'
-import { stale } from './generations.ts'
 import type { Health, Probe } from './health.ts'
 import type { Images } from './images.ts'
-import { isVolumeOf, networkLabels, ofOwner, ofRuntime, readLabels, volumeLabels } from './labels.ts'
+import { isVolumeOf, networkLabels, ofRuntime, readLabels, volumeLabels, warmVolumeLabels } from './labels.ts'
 import { maskSecrets } from './masking.ts'
+import type { GivePersonal } from './personal.ts'
 import { AgentError } from './problems.ts'
 import { waitUntilReady } from './readiness.ts'
+import { createStanding } from './standing.ts'
 import { type Steps, timeSteps } from './steps.ts'
 import type { Turnstile } from './turnstile.ts'
 
@@ -31,9 +34,11 @@ const tailLength = 16_000
 
 export type StartDependencies = {
   engine: Engine
+  backings: Backings
   images: Images
   turnstile: Turnstile
   probe: Probe
+  givePersonal: GivePersonal
   /** Absent: whatever the gateway has reserved is taken. */
   admission?: Admission | undefined
   defaults: ContainerDefaults
@@ -51,19 +56,28 @@ export type Starter = {
 }
 
 export const createStarter = (deps: StartDependencies): Starter => {
-  const { engine, images, turnstile, admission, defaults, reach, log } = deps
+  const { engine, backings, images, turnstile, admission, defaults, reach, log } = deps
+  const standing = createStanding(deps)
+  const claims = createClaims(deps)
 
   const start = async (order: Order, signal: AbortSignal): Promise<RuntimeFacts> => {
     const secrets = secretsOf(order, defaults)
     signal.throwIfAborted()
     const steps = timeSteps()
-    const present = await steps
-      .time('prepare', () => takeOver(order))
-      .catch(error => {
-        throw inDoubt(error)
+    const inPlace = await steps.time('prepare', () => standing.find(order)).catch(doubt)
+    if (inPlace?.kind === 'own') {
+      if (inPlace.isClaimed) claims.restoreWeight(inPlace.summary.id)
+      return takenOver(order, inPlace.summary.id, secrets, signal)
+    }
+    if (inPlace?.kind === 'nobodys') {
+      const { summary, recorded } = inPlace
+      const claim = () => claims.claim(order, summary, recorded, signal)
+      const facts = await steps.time('claim', claim).catch(error => {
+        throw presentable(inDoubt(error), secrets)
       })
-    if (present !== undefined) return takenOver(order, present, secrets, signal)
-    const leave = await steps.time('turn', () => turnstile.enter(signal))
+      if (facts) return { ...facts, steps: { claim: sum(steps.took()) } }
+    }
+    const leave = await steps.time('turn', () => turnstile.enter(signal, { last: order.command.warm === true }))
     try {
       await steps.time('prepare', () => prepare(order, signal))
       const facts = await ready(order, await make(order, steps, signal), steps, secrets, signal)
@@ -91,25 +105,6 @@ export const createStarter = (deps: StartDependencies): Starter => {
     }
   }
 
-  /** The container that already is this generation, if it can still become ready; every older one is removed. */
-  const takeOver = async ({ hostId, id, command }: Order): Promise<string | undefined> => {
-    for (const summary of await engine.list(ofOwner(hostId, command.ownerHash))) {
-      const found = readLabels(summary.labels)
-      // Another tenant's with the same hash: left alone, and its name makes the create fail as `name-taken`.
-      if (!found || found.tenant !== command.tenant) continue
-      if (found.id > id || (found.id === id && found.generation > command.generation)) throw stale()
-      const isSame = found.id === id && found.generation === command.generation
-      if (isSame && isAlive(summary)) {
-        if (summary.status === 'paused') await engine.unpause(summary.id)
-        if (summary.status === 'created') await engine.start(summary.id)
-        return summary.id
-      }
-      await engine.stop(summary.id, found.stopSeconds)
-      await engine.remove(summary.id)
-    }
-    return undefined
-  }
-
   /** Sees to it that the host takes it, and that there is what it is made of. */
   const prepare = async (order: Order, signal: AbortSignal): Promise<void> => {
     const { image, network: name } = containerRequest(order, defaults, reach)
@@ -129,8 +124,10 @@ export const createStarter = (deps: StartDependencies): Starter => {
       // Not before the host has taken it for good: refused for want of room it goes elsewhere, and forgets this host.
       if (recipe.volumePath !== null) {
         const name = volumeName(defaults, ownerHash)
-        const labels = await steps.time('volume', () => engine.ensureVolume(name, volumeLabels(hostId, command)))
-        if (!isVolumeOf(labels, hostId, command)) throw nameTaken('volume', name)
+        const wanted = command.warm ? warmVolumeLabels(hostId, command) : volumeLabels(hostId, command)
+        const labels = await steps.time('volume', () => engine.ensureVolume(name, wanted))
+        const isOurs = isVolumeOf(labels, hostId, command)
+        if (!isOurs || (await backings.isTaken(name, labels))) throw nameTaken('volume', name)
       }
       return steps.time('create', () => create(containerRequest(order, defaults, reach, gpus)))
     }
@@ -200,9 +197,11 @@ export const createStarter = (deps: StartDependencies): Starter => {
 
   const removeLeftovers = async ({ hostId, id, command }: Order): Promise<void> => {
     try {
-      for (const { id: containerId, labels } of await engine.list(ofRuntime(hostId, id))) {
-        if (readLabels(labels)?.generation === command.generation) await engine.remove(containerId)
+      for (const { id: containerId, name, labels } of await engine.list(ofRuntime(hostId, id))) {
+        if (readLabels(labels, name)?.generation === command.generation) await engine.remove(containerId)
       }
+      // The profile of one that never had an owner is nobody's.
+      if (command.warm) await backings.drop(volumeName(defaults, command.ownerHash))
     } catch (cause) {
       // Any other refusal tells the gateway that nothing is left here, and it would give the room to somebody else.
       log.error({ runtime: id, err: cause }, 'container of a failed start is left')
@@ -217,8 +216,7 @@ export const createStarter = (deps: StartDependencies): Starter => {
   return { start }
 }
 
-const isAlive = ({ status }: ContainerSummary): boolean =>
-  status === 'running' || status === 'paused' || status === 'created' || status === 'restarting'
+const sum = (steps: StartSteps): number => Object.values(steps).reduce((all, ms) => all + ms, 0)
 
 const isDeadline = (reason: unknown): boolean => reason instanceof AgentError && reason.code === 'not-ready'
 
@@ -237,6 +235,10 @@ const inDoubt = (error: unknown): unknown =>
         { cause: error },
       )
     : error
+
+const doubt = (error: unknown): never => {
+  throw inDoubt(error)
+}
 
 /** The engine's own words may repeat what it was given. */
 const presentable = (error: unknown, secrets: readonly string[]): unknown =>

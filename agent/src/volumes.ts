@@ -2,11 +2,12 @@ import { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { VolumeDigest } from '@porthole/protocol'
 import type { FreeBytes } from './admission.ts'
+import { createBackings } from './backings.ts'
 import type { ContainerDefaults } from './config.ts'
 import { volumeName } from './containers.ts'
-import type { ContainerRequest, Engine } from './engine/engine.ts'
+import type { ContainerRequest, Engine, Labels } from './engine/engine.ts'
 import { cutWhenIdle } from './idle-cut.ts'
-import { copyLabels, isVolumeOf, ofOwner, volumeLabels } from './labels.ts'
+import { backingOf, copyLabels, isVolumeOf, ofHost, ownerHashOf, volumeLabels } from './labels.ts'
 import { createLanes } from './lanes.ts'
 import { AgentError } from './problems.ts'
 import { digestOf } from './volume-digest.ts'
@@ -30,15 +31,16 @@ export type Volumes = {
    */
   write(owner: VolumeOwner, archive: Readable): Promise<VolumeDigest>
   /**
-   * Removes the volume, and whatever copier has it. Fine when there is none.
+   * Removes the volume, the one behind it where there is one, and whatever copier has it. Fine when there is none.
    * @param owner without a tenant, whoever's of that name on this host
    * @throws `busy` when it is worked on for long: what would be removed later may be something else
    */
   remove(owner: Pick<VolumeOwner, 'ownerHash'> & Partial<VolumeOwner>): Promise<void>
   /**
    * Removes what an agent before this one left when it died in the middle of a copy: a container that never ran, without
-   * which its volume can be removed again. Before anything else is asked for.
-   * @returns how many there were
+   * which its volume can be removed again; and volumes of containers that never had an owner and are gone. Before anything
+   * else is asked for.
+   * @returns how many copies there were
    */
   clear(): Promise<number>
 }
@@ -64,17 +66,22 @@ export const createVolumes = (deps: {
 }): Volumes => {
   const { engine, hostId, defaults, disk, idleMs = usualIdleMs, turnMs = usualTurnMs } = deps
   const lanes = createLanes(waitingPerVolume)
+  const backings = createBackings(engine, hostId)
 
-  /** @returns whether there is such a volume of this owner's */
-  const check = async (owner: Parameters<Volumes['remove']>[0]): Promise<boolean> => {
-    const users = await engine.list(ofOwner(hostId, owner.ownerHash))
-    if (users.some(({ status }) => status !== 'exited' && status !== 'dead'))
+  /** The owner's containers, running or not. */
+  const usersOf = async ({ ownerHash }: Pick<VolumeOwner, 'ownerHash'>) =>
+    (await engine.list(ofHost(hostId))).filter(({ labels, name }) => ownerHashOf(labels, name) === ownerHash)
+
+  /** @returns the volume's labels, if there is such a volume of this owner's */
+  const check = async (owner: Parameters<Volumes['remove']>[0]): Promise<Labels | undefined> => {
+    if ((await usersOf(owner)).some(({ status }) => status !== 'exited' && status !== 'dead'))
       throw new AgentError('wrong-state', { detail: 'a container has the volume' })
     const name = volumeName(defaults, owner.ownerHash)
     const labels = await engine.inspectVolume(name)
-    if (labels !== undefined && !isVolumeOf(labels, hostId, owner))
+    if (labels === undefined) return undefined
+    if (!isVolumeOf(labels, hostId, owner) || (await backings.isTaken(name, labels)))
       throw new AgentError('name-taken', { detail: `the volume ${name} was not made by this host for this owner` })
-    return labels !== undefined
+    return labels
   }
 
   const need = async (owner: VolumeOwner): Promise<void> => {
@@ -188,13 +195,21 @@ export const createVolumes = (deps: {
       inLane(
         owner,
         async () => {
-          if (await check(owner)) await drop(owner)
+          const labels = await check(owner)
+          if (!labels) return
+          const behind = backingOf(labels)
+          // The engine keeps a volume for whoever has it; a container that was claimed has the one behind, and not this one.
+          if (behind !== undefined && (await usersOf(owner)).length > 0)
+            throw new AgentError('wrong-state', { detail: 'a container that has ended still has the volume' })
+          await drop(owner)
+          if (behind !== undefined) await backings.drop(behind)
         },
         tooLong(turnMs),
       ),
     clear: async () => {
       const left = await engine.list(copyLabels(hostId))
       for (const { id } of left) await engine.remove(id)
+      await backings.clear()
       return left.length
     },
   }

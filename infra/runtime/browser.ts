@@ -20,11 +20,12 @@ const windowMs = 60_000
 /**
  * Starts Chromium and keeps it: somebody who closes its last window, or a crash, costs a second and not the runtime. The
  * pages of the last session are opened again, unless Chromium ended twice within the window: then they may be why.
+ * @param config as it is when Chromium is started: the first time, and every other
  * @param display the X server's name, undefined without one; the profile is made ready meanwhile
  * @throws Error when the first start fails.
  */
 export const startBrowser = async (
-  config: Config,
+  config: () => Config,
   display: Promise<string | undefined>,
   now: () => number,
   log: (message: string) => void,
@@ -34,9 +35,9 @@ export const startBrowser = async (
   let restarts: number[] = []
 
   const start = async (): Promise<Chromium> => {
-    const preparing = prepareProfile(config, { restore: restarts.length < 2 })
+    const preparing = prepareProfile(config(), { restore: restarts.length < 2 })
     const [name, restores] = await Promise.all([display, preparing])
-    current = await startChromium(config, { display: name, restores })
+    current = await startChromium(config(), { display: name, restores })
     return current
   }
 

@@ -12,6 +12,8 @@ export type Config = {
   screen: { width: number; height: number }
   /** What callers must send as `x-porthole-key`; undefined lets everybody in. */
   key: string | undefined
+  /** Those of the model's settings that say something. */
+  modelNames: ReadonlySet<string>
   /** Whether a model is configured, so that a `{task}` could be understood. */
   modelConfigured: boolean
   /** Environment for X and Chromium: everything but secrets. */
@@ -58,15 +60,44 @@ const dataDir = (env: Environment): string => {
   return value
 }
 
+const withoutSecrets = (env: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => !isSecret(name)))
+
 /** Anything of this kind stays with this process: a page must not find it in Chromium's memory or /proc. */
 const isSecret = (name: string): boolean => name === 'PORTHOLE_KEY' || name.startsWith('OPENAI_')
+
+const modelNames = ['OPENAI_BASE_URL', 'OPENAI_API_KEY', 'MODEL_DEFAULT']
+
+/** @param said the names that say something */
+const model = (said: ReadonlySet<string>): Pick<Config, 'modelNames' | 'modelConfigured'> => ({
+  modelNames: said,
+  modelConfigured: modelNames.every(name => said.has(name)),
+})
+
+/**
+ * The configuration with what an owner who came after the start has of their own. The environment of X and of the Chromium
+ * that runs is what it was; one that is started again has the new one.
+ */
+export const withPersonal = (
+  config: Config,
+  { env, viewUrl }: { env: Readonly<Record<string, string>>; viewUrl?: string },
+): Config => {
+  const said = modelNames.filter(name =>
+    Object.hasOwn(env, name) ? text(env, name) !== undefined : config.modelNames.has(name),
+  )
+  return {
+    ...config,
+    ...model(new Set(said)),
+    viewUrl: viewUrl?.trim() || config.viewUrl,
+    childEnv: { ...config.childEnv, ...withoutSecrets(env) },
+  }
+}
 
 /**
  * Reads the environment.
  * @throws ConfigError for a malformed value.
  */
 export const parseConfig = (env: Environment): Config => {
-  const modelNames = ['OPENAI_BASE_URL', 'OPENAI_API_KEY', 'MODEL_DEFAULT']
   const rpc = { host: text(env, 'BROWSER_USE_RPC_HOST') ?? '0.0.0.0', port: port(env, 'BROWSER_USE_RPC_PORT', 8787) }
   const entries = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined)
   return {
@@ -78,8 +109,8 @@ export const parseConfig = (env: Environment): Config => {
     viewUrl: text(env, 'BROWSER_VIEW_URL'),
     screen: screen(env),
     key: env.PORTHOLE_KEY || undefined,
-    modelConfigured: modelNames.every(name => text(env, name) !== undefined),
-    childEnv: Object.fromEntries(entries.filter(([name]) => !isSecret(name))),
+    ...model(new Set(modelNames.filter(name => text(env, name) !== undefined))),
+    childEnv: withoutSecrets(Object.fromEntries(entries)),
   }
 }
 

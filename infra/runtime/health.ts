@@ -42,7 +42,7 @@ const askVersion = (port: number): Promise<string | undefined> =>
 
 export type HealthOptions = {
   ui: boolean
-  viewUrl: string | undefined
+  viewUrl: () => string | undefined
   browser: () => Browser | undefined
   display: () => Display | undefined
   lastInputAt: () => Date | undefined
@@ -62,6 +62,7 @@ export const createHealth = (options: HealthOptions): (() => Promise<Health>) =>
     ])
     if (version === undefined) return { problem: 'browser-down' }
     if (!screen) return { problem: 'display-down' }
+    const viewUrl = options.viewUrl()
     return {
       status: 'ready',
       chromium: version,
@@ -69,7 +70,7 @@ export const createHealth = (options: HealthOptions): (() => Promise<Health>) =>
       lastInputAt: options.lastInputAt()?.toISOString() ?? null,
       unusedMs: options.unusedMs(),
       start: options.startSteps(),
-      ...(options.viewUrl === undefined ? {} : { viewUrl: options.viewUrl }),
+      ...(viewUrl === undefined ? {} : { viewUrl }),
     }
   }
   return () => {

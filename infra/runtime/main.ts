@@ -1,6 +1,7 @@
 import { type Browser, startBrowser } from './browser.ts'
 import { type Config, readConfig } from './config.ts'
 import { type Display, startDisplay } from './display.ts'
+import { createSettings } from './personal.ts'
 import { createStartup } from './startup.ts'
 
 const log = (message: string): void => {
@@ -19,6 +20,7 @@ const stopRequested = (): Promise<undefined> =>
  */
 const runRuntime = async (config: Config): Promise<string | undefined> => {
   const startup = createStartup()
+  const settings = createSettings(config)
   startup.mark('boot')
   const stop = stopRequested()
   let browser: Browser | undefined
@@ -30,7 +32,7 @@ const runRuntime = async (config: Config): Promise<string | undefined> => {
     return display?.name
   }
   const browse = async (shown: Promise<string | undefined>): Promise<Browser> => {
-    browser = await startBrowser(config, shown, Date.now, log)
+    browser = await startBrowser(settings.current, shown, Date.now, log)
     startup.mark('browser')
     return browser
   }
@@ -38,7 +40,7 @@ const runRuntime = async (config: Config): Promise<string | undefined> => {
   const open = async (shown: Promise<unknown>): Promise<void> => {
     await shown
     const { openPorts } = await import('./ports.ts')
-    await openPorts(config, { browser: () => browser, display: () => display, startup, log })
+    await openPorts(settings, { browser: () => browser, display: () => display, startup, log })
   }
   const start = async (): Promise<string> => {
     const shown = show()

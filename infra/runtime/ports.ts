@@ -2,10 +2,10 @@ import type { Server } from 'node:http'
 import { hostname } from 'node:os'
 import type { Browser } from './browser.ts'
 import { createCdpPort } from './cdp-port.ts'
-import type { Config } from './config.ts'
 import type { Display } from './display.ts'
 import { createGuard } from './guard.ts'
 import { createHealth } from './health.ts'
+import type { Settings } from './personal.ts'
 import { createRpcPort } from './rpc-port.ts'
 import type { Startup } from './startup.ts'
 import { createUse } from './use.ts'
@@ -26,18 +26,20 @@ const listen = (server: Server, port: number, host: string): Promise<void> =>
   })
 
 /** Opens the ports of the runtime. @throws Error when one of them is taken */
-export const openPorts = async (config: Config, { browser, display, startup, log }: Behind): Promise<void> => {
-  const { key, ui, viewUrl, modelConfigured } = config
+export const openPorts = async (settings: Settings, { browser, display, startup, log }: Behind): Promise<void> => {
+  const config = settings.current()
+  const { key, ui } = config
   const guard = createGuard({ key, hostname: hostname() })
   let lastInputAt: Date | undefined
   const use = createUse()
   const health = createHealth({
-    ...{ ui, viewUrl, browser, display },
+    ...{ ui, browser, display },
+    viewUrl: () => settings.current().viewUrl,
     lastInputAt: () => lastInputAt,
     unusedMs: use.unusedMs,
     startSteps: startup.steps,
   })
-  const rpc = createRpcPort({ guard, browser, health, startup, use, modelConfigured, log })
+  const rpc = createRpcPort({ guard, browser, health, startup, use, settings, takesPersonal: key !== undefined, log })
   const cdp = createCdpPort(browser, guard, use.note)
   const view = createViewPort({
     guard,

@@ -8,6 +8,7 @@ export const problems = {
   'origin-refused': [403, 'Requests from web pages are refused'],
   'not-found': [404, 'Nothing is served under this path'],
   'method-not-allowed': [405, 'This path does not take that method'],
+  'already-personal': [409, 'This runtime has been given the settings of an owner before, and they were others'],
   'body-too-large': [413, 'The body is too large'],
   'wrong-host': [421, 'Host must be an address, localhost, or the name of this container'],
   'upgrade-required': [426, 'This path takes WebSocket connections only'],

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Browser } from './browser.ts'
 import type { Guard } from './guard.ts'
 import type { Health } from './health.ts'
+import { parsePersonal, type Settings } from './personal.ts'
 import { sendJson, sendProblem } from './problem.ts'
 import type { ActionResult } from './rpc-run.ts'
 import { preferredWaitMs, type Startup } from './startup.ts'
@@ -10,6 +11,7 @@ import { createTurns, type Turns } from './turns.ts'
 import type { Use } from './use.ts'
 
 const maxBody = 1024 * 1024
+const maxPersonal = 256 * 1024
 const maxWaiting = 16
 
 export type RpcOptions = {
@@ -18,11 +20,16 @@ export type RpcOptions = {
   health: () => Promise<Health>
   startup: Pick<Startup, 'finished'>
   use: Pick<Use, 'begin'>
-  modelConfigured: boolean
+  settings: Settings
+  /** Whether settings are taken at all: not where anybody could give them. */
+  takesPersonal: boolean
   log: (message: string) => void
 }
 
-/** The RPC port: `GET /health`, held back during the start for whoever prefers to wait, and `POST /run`. */
+/**
+ * The RPC port: `GET /health`, held back during the start for whoever prefers to wait, `POST /run`, and `POST /personal`, by
+ * which a runtime that was started before it had an owner learns of that owner: `{ env, viewUrl? }`, once.
+ */
 export const createRpcPort = (options: RpcOptions): Server => {
   const turns = createTurns(maxWaiting)
   return createServer((request, response) => {
@@ -49,6 +56,7 @@ const answer = async (options: RpcOptions, turns: Turns, request: IncomingMessag
     const { problem, ...facts } = await options.health()
     return problem === undefined ? sendJson(response, 200, facts) : sendProblem(response, { code: problem })
   }
+  if (path === '/personal' && options.takesPersonal) return personal(options, request, response)
   if (path !== '/run') return sendProblem(response, { code: 'not-found' })
   if (request.method !== 'POST') return sendProblem(response, { code: 'method-not-allowed' })
   const over = options.use.begin()
@@ -66,30 +74,45 @@ const untilGone = (response: ServerResponse): AbortSignal => {
   return gone.signal
 }
 
-const readBody = async (request: IncomingMessage): Promise<string | undefined> => {
+const readBody = async (request: IncomingMessage, most: number): Promise<string | undefined> => {
   const chunks: Buffer[] = []
   let size = 0
   // A body that is too large is left unread, but its connection must live to take the answer.
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     size += chunk.length
-    if (size > maxBody) return undefined
+    if (size > most) return undefined
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
 }
 
+const refuseLarge = (response: ServerResponse) => {
+  response.setHeader('connection', 'close')
+  sendProblem(response, { code: 'body-too-large' })
+}
+
+/** Nothing of it is logged or repeated. */
+const personal = async ({ settings }: RpcOptions, request: IncomingMessage, response: ServerResponse) => {
+  if (request.method !== 'POST') return sendProblem(response, { code: 'method-not-allowed' })
+  const body = await readBody(request, maxPersonal)
+  if (body === undefined) return refuseLarge(response)
+  const parsed = parsePersonal(body)
+  if ('faults' in parsed) return sendProblem(response, { code: 'bad-request', errors: parsed.faults })
+  if (!settings.take(parsed)) return sendProblem(response, { code: 'already-personal' })
+  response.writeHead(204, { 'cache-control': 'no-store' }).end()
+}
+
 const run = async (options: RpcOptions, turns: Turns, request: IncomingMessage, response: ServerResponse) => {
-  const body = await readBody(request)
-  if (body === undefined) {
-    response.setHeader('connection', 'close')
-    return sendProblem(response, { code: 'body-too-large' })
-  }
+  const body = await readBody(request, maxBody)
+  if (body === undefined) return refuseLarge(response)
   // Loaded with the first run and not before Chromium starts: this is most of what there is to load.
   const [{ parseRun }, { runActions }] = await Promise.all([import('./rpc-schema.ts'), import('./rpc-run.ts')])
   const parsed = parseRun(body)
   if ('faults' in parsed) return sendProblem(response, { code: 'bad-request', errors: parsed.faults })
   if ('task' in parsed) {
-    return sendProblem(response, { code: options.modelConfigured ? 'task-not-supported' : 'no-model' })
+    return sendProblem(response, {
+      code: options.settings.current().modelConfigured ? 'task-not-supported' : 'no-model',
+    })
   }
   const gone = untilGone(response)
   const leave = await turns.take(gone)

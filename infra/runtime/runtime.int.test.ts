@@ -36,6 +36,11 @@ const page = (html: string) => `data:text/html,${encodeURIComponent(html)}`
 const status = async (runtime: Runtime, port: number, path: string, headers: Record<string, string>) =>
   (await lab.request(runtime, port, path, headers)).status
 
+/** Ends the browser process: the others go with it. */
+const killChromium = `for p in /proc/[0-9]*; do
+  [ "$(cat $p/comm)" = chromium ] && ! grep -q -- --type= $p/cmdline && kill -9 \${p#/proc/}
+done; true`
+
 test('health answers only with the key, an address as Host and no Origin', async () => {
   const health = await lab.request(shared, 8787, '/health', { 'x-porthole-key': key })
   assert.equal(health.status, 200)
@@ -321,11 +326,35 @@ test('a runtime that was killed starts again under another hostname, over the lo
   await lab.remove(second)
 })
 
+test('an owner who comes after the start gives their settings by the key alone; health and the next Chromium have them', async () => {
+  const runtime = await lab.start({})
+  const settings = JSON.stringify({ env: { TZ: 'Asia/Tokyo' }, viewUrl: 'https://p/view' })
+  const give = async (headers: Record<string, string>, body = settings) =>
+    (await lab.request(runtime, 8787, '/personal', headers, body)).status
+  assert.equal(await give({}), 401)
+  assert.equal(await give({ 'x-porthole-key': key, origin: `http://${runtime.address}` }), 403)
+  assert.equal(await give({ 'x-porthole-key': key, host: 'evil.test' }), 421)
+  assert.equal(await give({ 'x-porthole-key': key }), 204)
+  assert.equal(await give({ 'x-porthole-key': key }), 204)
+  assert.equal(await give({ 'x-porthole-key': key }, '{"env":{}}'), 409)
+  const health = await lab.request(runtime, 8787, '/health', { 'x-porthole-key': key })
+  assert.equal(health.json().viewUrl, 'https://p/view')
+  const zone = async () => {
+    const expression = 'Intl.DateTimeFormat().resolvedOptions().timeZone'
+    const { results } = (await lab.run(runtime, [{ type: 'evaluate', expression }])).json()
+    return results[0].value
+  }
+  assert.notEqual(await zone(), 'Asia/Tokyo')
+  await lab.exec(runtime, ['sh', '-c', killChromium])
+  await lab.ready(runtime)
+  assert.equal(await zone(), 'Asia/Tokyo')
+  const log = (await runtime.container.logs({ stdout: true, stderr: true })).toString()
+  assert.ok(!log.includes('Asia/Tokyo'))
+  await lab.remove(runtime)
+})
+
 test('a Chromium that is killed is started again with its pages, and then without; one that keeps dying ends the container with a reason', async () => {
   const runtime = await lab.start({})
-  const kill = `for p in /proc/[0-9]*; do
-    [ "$(cat $p/comm)" = chromium ] && ! grep -q -- --type= $p/cmdline && kill -9 \${p#/proc/}
-  done; true`
   const open = async () => {
     const { json } = await lab.request(runtime, 9222, '/json/list', { 'x-porthole-key': key })
     return (json() as { type: string; url: string }[]).flatMap(({ type, url }) => (type === 'page' ? [url] : []))
@@ -335,7 +364,7 @@ test('a Chromium that is killed is started again with its pages, and then withou
   await lab.run(runtime, [{ type: 'goto', url: kept }])
   for (let i = 0; i < 4; i += 1) {
     if (i < 2) await lab.exec(runtime, ['sh', '-c', writtenDown])
-    await lab.exec(runtime, ['sh', '-c', kill])
+    await lab.exec(runtime, ['sh', '-c', killChromium])
     if (i < 3) await lab.ready(runtime)
     // Its pages come back once: when it ends again within the minute, they may be why.
     if (i < 2) assert.deepEqual(await open(), [i === 0 ? kept : 'about:blank'])

@@ -20,7 +20,16 @@ export const infoAnswer = z.object({
 
 export const imageListAnswer = z.array(z.object({ RepoTags: z.array(z.string()).nullish() }))
 
+export const imageAnswer = z.object({ Id: z.string() })
+
 export const volumeAnswer = z.object({ Labels: labels })
+
+export const volumeListAnswer = z.object({
+  Volumes: z
+    .array(z.object({ Name: z.string(), Labels: labels }))
+    .nullish()
+    .transform(value => value ?? []),
+})
 
 export const networkListAnswer = z.array(
   z.object({
@@ -48,12 +57,15 @@ const publishedPorts = z.record(z.string(), z.array(z.object({ HostPort: z.strin
 export const inspectAnswer = z.object({
   Id: z.string(),
   Name: z.string(),
+  Image: z.string().optional(),
   State: z.object({ Status: z.string(), ExitCode: z.number() }),
   Config: z.object({ Labels: labels, Env: z.array(z.string()).nullish() }),
   NetworkSettings: z.object({
     Networks: z.record(z.string(), z.object({ IPAddress: z.string() })).nullish(),
     Ports: publishedPorts,
   }),
+  /** Of other kinds than volumes some have no name. */
+  Mounts: z.array(z.object({ Type: z.string(), Name: z.string().optional(), Source: z.string().optional() })).nullish(),
 })
 
 export const eventLine = z.object({
@@ -111,6 +123,10 @@ export const toContainer = (answer: z.infer<typeof inspectAnswer>): Container =>
     env: answer.Config.Env ?? [],
     ...(address === undefined ? {} : { address }),
     published: Object.fromEntries(published),
+    ...(answer.Image === undefined ? {} : { imageId: answer.Image }),
+    volumes: (answer.Mounts ?? []).flatMap(({ Type, Name, Source }) =>
+      Type === 'volume' && Name !== undefined && Source !== undefined ? [{ name: Name, directory: Source }] : [],
+    ),
   }
 }
 
@@ -138,6 +154,7 @@ export const toCreateOptions = (request: ContainerRequest): Docker.ContainerCrea
     // Equal to Memory: no swap on top of it, so that a reservation is what it says.
     MemorySwap: request.memoryBytes,
     NanoCpus: Math.round(request.cpus * 1e9),
+    ...(request.cpuShares === undefined ? {} : { CpuShares: request.cpuShares }),
     // As `docker run --gpus device=0,1`: by name, as a number of them would give everybody the first ones. The engine needs
     // the vendor's container toolkit.
     ...(request.gpus?.length ? { DeviceRequests: [{ DeviceIDs: [...request.gpus], Capabilities: [['gpu']] }] } : {}),

@@ -56,6 +56,22 @@ test('GPUs are taken by the engine as it takes those of docker run', async () =>
   }
 })
 
+test('a container of low weight is made so, and is given the usual one', async () => {
+  const weight = async () => (await docker.getContainer(id).inspect()).HostConfig.CpuShares
+  const id = await engine.create({
+    ...{ name: `${network}-weight`, image, env: {}, labels: {}, network: 'none', volumes: [], tmpfs: {} },
+    ...{ readOnlyRoot: true, shmBytes: 2 ** 20, memoryBytes: 2 ** 27, cpus: 0.1, cpuShares: 64, pids: 8 },
+    ...{ seccomp: 'default', publish: [] },
+  })
+  try {
+    assert.equal(await weight(), 64)
+    await engine.setWeight(id, 1024)
+    assert.equal(await weight(), 1024)
+  } finally {
+    await engine.remove(id)
+  }
+})
+
 after(async () => {
   for (const name of [network, open, twin]) await docker.getNetwork(name).remove()
 })

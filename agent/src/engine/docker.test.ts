@@ -115,7 +115,16 @@ test('a container without a name and without a network is inspected like any oth
   }
   const engine = await daemon(t, { '/containers/d1/json': inspected })
   const container = (await engine.inspect('d1')) ?? assert.fail('it is there')
-  assert.deepEqual(container, { id: 'd1', name: '', labels, status: 'dead', exitCode: 137, env: [], published: {} })
+  assert.deepEqual(container, {
+    id: 'd1',
+    name: '',
+    labels,
+    status: 'dead',
+    exitCode: 137,
+    env: [],
+    published: {},
+    volumes: [],
+  })
   assert.deepEqual(factsOf(container), { id: runtime, generation: 1, ownerHash, state: 'exited', exitCode: 137 })
 })
 

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { untilAborted, withDeadline } from './deadline.ts'
 import {
   eventLine,
+  imageAnswer,
   imageListAnswer,
   infoAnswer,
   inspectAnswer,
@@ -14,6 +15,7 @@ import {
   toFilter,
   toSummary,
   volumeAnswer,
+  volumeListAnswer,
   waitAnswer,
 } from './docker-shapes.ts'
 import type { ContainerChange, Engine } from './engine.ts'
@@ -77,6 +79,21 @@ export const dockerEngine = (address: EngineAddress): Engine => {
       ),
     )
 
+  const inspect = (id: string) =>
+    orAbsent(
+      call(`inspect container ${id}`, readMs, async abortSignal =>
+        toContainer(inspectAnswer.parse(await docker.getContainer(id).inspect({ abortSignal }))),
+      ),
+    )
+  const imageId = (reference: string) =>
+    orAbsent(
+      call(
+        `inspect image ${reference}`,
+        readMs,
+        async signal => imageAnswer.parse(await untilAborted(signal, impatient.getImage(reference).inspect())).Id,
+      ),
+    )
+
   return {
     info: () =>
       call('info', readMs, async signal => {
@@ -99,12 +116,8 @@ export const dockerEngine = (address: EngineAddress): Engine => {
           .filter(tag => tag !== '<none>:<none>'),
       ),
 
-    hasImage: async reference =>
-      (await orAbsent(
-        call(`inspect image ${reference}`, readMs, signal =>
-          untilAborted(signal, impatient.getImage(reference).inspect()),
-        ),
-      )) !== undefined,
+    hasImage: async reference => (await imageId(reference)) !== undefined,
+    imageId,
 
     pull: async (reference, signal) => {
       try {
@@ -119,17 +132,29 @@ export const dockerEngine = (address: EngineAddress): Engine => {
     ensureNetwork,
     findNetworks,
 
-    ensureVolume: async (name, labels) => {
+    ensureVolume: async (name, labels, options) => {
       const present = await inspectVolume(name)
       if (present !== undefined) return present
       await call(`create volume ${name}`, writeMs, abortSignal =>
-        docker.createVolume({ Name: name, Labels: { ...labels }, abortSignal }),
+        docker.createVolume({
+          Name: name,
+          Labels: { ...labels },
+          ...(options ? { Driver: 'local', DriverOpts: { type: 'none', o: 'bind', device: options.device } } : {}),
+          abortSignal,
+        }),
       )
       // Docker gives back an existing volume of that name as if it had made it: its labels say whose it is.
       return (await inspectVolume(name)) ?? {}
     },
 
     inspectVolume,
+
+    listVolumes: labels =>
+      call('list volumes', readMs, async abortSignal =>
+        volumeListAnswer
+          .parse(await docker.listVolumes({ filters: toFilter(labels), abortSignal }))
+          .Volumes.map(volume => ({ name: volume.Name, labels: volume.Labels })),
+      ),
 
     removeVolume: async name => {
       await orAbsent(
@@ -147,12 +172,24 @@ export const dockerEngine = (address: EngineAddress): Engine => {
       await call(`start container ${id}`, writeMs, abortSignal => docker.getContainer(id).start({ abortSignal }))
     },
 
-    inspect: id =>
-      orAbsent(
-        call(`inspect container ${id}`, readMs, async abortSignal =>
-          toContainer(inspectAnswer.parse(await docker.getContainer(id).inspect({ abortSignal }))),
-        ),
-      ),
+    inspect,
+
+    rename: async (id, name) => {
+      try {
+        await call(`rename container ${id} to ${name}`, writeMs, abortSignal =>
+          docker.getContainer(id).rename({ name, abortSignal }),
+        )
+      } catch (error) {
+        // Docker refuses the name that a container has already.
+        if (!(error instanceof EngineRefused) || (await inspect(id))?.name !== name) throw error
+      }
+    },
+
+    setWeight: async (id, weight) => {
+      await call(`weigh container ${id}`, writeMs, abortSignal =>
+        docker.getContainer(id).update({ CpuShares: weight, abortSignal }),
+      )
+    },
 
     list: labels =>
       call('list containers', readMs, async abortSignal =>

@@ -71,6 +71,14 @@ export const engineCases = (make: () => Promise<EngineBench>): void => {
     assert.ok((await engine.images()).includes(image))
     assert.equal(await engine.hasImage(image), true)
     assert.equal(await engine.hasImage('porthole-test/no-such-image:1'), false)
+    assert.equal(await engine.imageId('porthole-test/no-such-image:1'), undefined)
+  })
+
+  engineTest('a container tells which image it was made from', async bench => {
+    const id = await made(bench, 'of-image')
+    const imageId = (await bench.engine.inspect(id))?.imageId
+    assert.match(imageId ?? '', /^sha256:[0-9a-f]{64}$/)
+    assert.equal(await bench.engine.imageId(bench.image), imageId)
   })
 
   engineTest('what does not exist is undefined, and removing it succeeds', async ({ engine }) => {
@@ -89,6 +97,10 @@ export const engineCases = (make: () => Promise<EngineBench>): void => {
     await assert.rejects(down.list(label), EngineUnavailable)
     await assert.rejects(down.remove('porthole-test-none'), EngineUnavailable)
     await assert.rejects(down.hasImage('porthole-test-none'), EngineUnavailable)
+    await assert.rejects(down.imageId('porthole-test-none'), EngineUnavailable)
+    await assert.rejects(down.listVolumes(label), EngineUnavailable)
+    await assert.rejects(down.rename('porthole-test-none', 'other'), EngineUnavailable)
+    await assert.rejects(down.setWeight('porthole-test-none', 64), EngineUnavailable)
     await assert.rejects(
       down.watch(
         label,
@@ -133,6 +145,73 @@ export const engineCases = (make: () => Promise<EngineBench>): void => {
       made(bench, 'twice'),
       (error: unknown) => error instanceof EngineRefused && error.status === 409,
     )
+  })
+
+  engineTest('a container that runs goes on under another name, once that is free', async bench => {
+    const { engine } = bench
+    const id = await made(bench, 'first-name')
+    await engine.start(id)
+    await made(bench, 'taken')
+    const [first, second, taken] = ['first-name', 'second-name', 'taken'].map(name => request(bench, name, {}).name)
+    assert(first && second && taken)
+    const isRefused = (status: number) => (error: unknown) => error instanceof EngineRefused && error.status === status
+    await assert.rejects(engine.rename(id, taken), isRefused(409))
+    for (let time = 0; time < 2; time++) await engine.rename(id, second)
+    const found = await engine.inspect(second)
+    assert.deepEqual([found?.id, found?.name, found?.status], [id, second, 'running'])
+    assert.ok((await engine.list(label)).some(one => one.id === id && one.name === second))
+    assert.equal(await engine.inspect(first), undefined)
+    await assert.rejects(engine.rename(first, 'porthole-test-none'), isRefused(404))
+  })
+
+  engineTest('a container that runs is given another weight', async bench => {
+    const { engine } = bench
+    const id = await made(bench, 'weighs', { cpuShares: 64 })
+    await engine.start(id)
+    await engine.setWeight(id, 1024)
+    assert.equal((await engine.inspect(id))?.status, 'running')
+    await assert.rejects(
+      engine.setWeight('porthole-test-none', 64),
+      (error: unknown) => error instanceof EngineRefused && error.status === 404,
+    )
+  })
+
+  engineTest('a volume that stands for another one’s directory holds the same, and goes without it', async bench => {
+    const { engine } = bench
+    const [own, other] = [`porthole-test-own-${run}`, `porthole-test-stands-${run}`]
+    const names = async (id: string) => {
+      const found: string[] = []
+      await eachEntry(await engine.readArchive(id, '/volume'), async ({ name }, content) => {
+        await Array.fromAsync(content)
+        found.push(name.replace(/^\.\//, ''))
+      })
+      return found
+    }
+    try {
+      await engine.ensureVolume(own, label)
+      const first = await made(bench, 'has-own', { volumes: [{ name: own, path: '/volume' }] })
+      await engine.start(first)
+      const { name, directory = '' } = (await engine.inspect(first))?.volumes[0] ?? {}
+      assert.equal(name, own)
+      const labels = { ...label, 'porthole.test-of': own }
+      for (let time = 0; time < 2; time++)
+        assert.equal((await engine.ensureVolume(other, labels, { device: directory }))['porthole.test-of'], own)
+      assert.deepEqual(await engine.listVolumes({ 'porthole.test-of': own }), [{ name: other, labels }])
+      assert.equal((await engine.listVolumes(label)).length, 2)
+      const pack = tar.pack()
+      pack.entry({ name: 'volume/file', mode: 0o600, uid: 1000, gid: 1000 }, 'x')
+      pack.finalize()
+      await engine.writeArchive(first, '/', Readable.from(pack))
+      const second = await made(bench, 'has-other', { volumes: [{ name: other, path: '/volume' }] })
+      assert.ok((await names(second)).includes('volume/file'))
+      await engine.remove(second)
+      await engine.removeVolume(other)
+      assert.ok((await names(first)).includes('volume/file'))
+    } finally {
+      for (const { id } of await engine.list(label)) await engine.remove(id)
+      await engine.removeVolume(other)
+      await engine.removeVolume(own)
+    }
   })
 
   engineTest('a container of an image that is not there is refused', async bench => {

@@ -13,6 +13,8 @@ export interface Engine {
   /** Every tag on the host, such as `browser-use-browser-runtime:latest`. */
   images(): Promise<string[]>
   hasImage(reference: string): Promise<boolean>
+  /** The id of the image that a reference stands for now. */
+  imageId(reference: string): Promise<string | undefined>
   /** Fetches an image from its registry; ends early when `signal` is aborted. */
   pull(reference: string, signal: AbortSignal): Promise<void>
   /**
@@ -22,15 +24,24 @@ export interface Engine {
   ensureNetwork(name: string, labels: Labels, options?: { isInternal: boolean }): Promise<Network>
   /** All networks of that name: none, one, or twins. */
   findNetworks(name: string): Promise<Network[]>
-  /** Makes the volume when there is none of that name; gives the labels of the one that is there in the end. */
-  ensureVolume(name: string, labels: Labels): Promise<Labels>
+  /**
+   * Makes the volume when there is none of that name; gives the labels of the one that is there in the end.
+   * @param options.device a directory of the engine's machine that the volume stands for, instead of one of its own
+   */
+  ensureVolume(name: string, labels: Labels, options?: { device: string }): Promise<Labels>
   /** A volume's labels. */
   inspectVolume(name: string): Promise<Labels | undefined>
+  /** All volumes that carry every given label. */
+  listVolumes(labels: Labels): Promise<VolumeSummary[]>
   removeVolume(name: string): Promise<void>
   /** Makes a container and gives its id. A name in use is `EngineRefused` with status 409. */
   create(request: ContainerRequest): Promise<string>
   start(id: string): Promise<void>
   inspect(id: string): Promise<Container | undefined>
+  /** Gives a container in any state another name. The one it has is fine; one in use is `EngineRefused` with status 409. */
+  rename(id: string, name: string): Promise<void>
+  /** @param weight its share of a busy CPU beside others, as in `ContainerRequest.cpuShares` */
+  setWeight(id: string, weight: number): Promise<void>
   /** All containers, running or not, that carry every given label. */
   list(labels: Labels): Promise<ContainerSummary[]>
   /** TERM, then KILL after `seconds`. A container that is not running, or gone, is a success. */
@@ -64,6 +75,8 @@ export interface Engine {
 
 export type Labels = Readonly<Record<string, string>>
 
+export type VolumeSummary = { name: string; labels: Labels }
+
 export type Network = {
   id: string
   /** Its interface on the engine's machine. */
@@ -79,6 +92,9 @@ export type EngineInfo = {
   cpus: number
   memoryBytes: number
 }
+
+/** The share of a CPU that every container has unless it asks for another. */
+export const usualWeight = 1024
 
 /** As Docker calls them. */
 export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead'
@@ -99,6 +115,10 @@ export type Container = ContainerSummary & {
   address?: string
   /** Container port → port on the host's loopback, for those that are published. */
   published: Readonly<Record<number, number>>
+  /** Of the image it was made from, where the engine tells. */
+  imageId?: string
+  /** The volumes that it has: their names, and where their directories are on the engine's machine. */
+  volumes: readonly { name: string; directory: string }[]
 }
 
 export type ContainerChange = {
@@ -123,6 +143,8 @@ export type ContainerRequest = {
   shmBytes: number
   memoryBytes: number
   cpus: number
+  /** Its share of a CPU that others want too; absent: `usualWeight`. */
+  cpuShares?: number
   /** The GPUs that it sees, by the engine's names for them; absent: none. */
   gpus?: readonly string[]
   pids: number

@@ -26,6 +26,8 @@ export type FakeOptions = {
 }
 
 export type FakeEngine = Engine & {
+  /** Makes a reference stand for another image than before, as a pull of a newer one would. */
+  retag(reference: string): void
   /** Ends a running container from outside, as a crash would. */
   exit(name: string, exitCode: number): void
   /** What a container was made from. */
@@ -37,6 +39,7 @@ export type FakeEngine = Engine & {
 
 type FakeContainer = {
   id: string
+  imageId: string
   request: ContainerRequest
   status: ContainerStatus
   exitCode?: number
@@ -47,9 +50,13 @@ const refuse = (status: number, message: string): EngineRefused => new EngineRef
 
 /** An engine in memory, for unit tests. Its containers are at 127.0.0.1. */
 export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
-  const images = new Set(options.images ?? [])
+  let madeImages = 0
+  const newImage = () => `sha256:${String(++madeImages).padStart(64, '0')}`
+  const images = new Map<string, string>((options.images ?? []).map(reference => [reference, newImage()]))
   const networks = new Map<string, Network>()
   const volumes = new Map<string, Labels>()
+  /** A volume's directory, by its name: its own, or the device that it stands for. */
+  const directories = new Map<string, string>()
   const containers = new Map<string, FakeContainer>()
   const calls: (keyof Engine)[] = []
   const changes = new EventEmitter<{ change: [ContainerChange]; [ended: `ended ${string}`]: [] }>()
@@ -90,9 +97,16 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
     env: Object.entries(container.request.env).map(([name, value]) => `${name}=${value}`),
     ...(isRunning(container) ? { address: '127.0.0.1' } : {}),
     published: Object.fromEntries(container.request.publish.map(port => [port, port])),
+    imageId: container.imageId,
+    volumes: container.request.volumes.map(({ name }) => ({ name, directory: ownDirectory(name) })),
   })
 
-  /** A volume's tar, by its name. */
+  const ownDirectory = (volume: string) => `/volumes/${volume}/_data`
+  const contentOf = (container: FakeContainer) => {
+    const volume = container.request.volumes[0]?.name ?? ''
+    return directories.get(volume) ?? ownDirectory(volume)
+  }
+  /** What is in a directory, as a tar. */
   const contents = new Map<string, Buffer>()
   const emptyTar = Buffer.alloc(1024)
 
@@ -101,6 +115,7 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
     calls,
     requestOf: name => found(name)?.request,
     exit: (name, exitCode) => end(need(name), exitCode),
+    retag: reference => void images.set(reference, newImage()),
 
     info: async () => {
       await entered('info')
@@ -115,16 +130,20 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
     },
     images: async () => {
       await entered('images')
-      return [...images]
+      return [...images.keys()]
     },
     hasImage: async reference => {
       await entered('hasImage')
       return images.has(reference)
     },
+    imageId: async reference => {
+      await entered('imageId')
+      return images.get(reference)
+    },
     pull: async reference => {
       await entered('pull')
       if (!options.registry?.includes(reference)) throw refuse(404, `manifest for ${reference} not found`)
-      images.add(reference)
+      images.set(reference, newImage())
     },
     ensureNetwork: async name => {
       await entered('ensureNetwork')
@@ -140,24 +159,29 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
     },
     readArchive: async id => {
       await entered('readArchive')
-      return Readable.from([contents.get(need(id).request.volumes[0]?.name ?? '') ?? emptyTar])
+      return Readable.from([contents.get(contentOf(need(id))) ?? emptyTar])
     },
     writeArchive: async (id, _path, archive) => {
       const chunks: Buffer[] = []
       for await (const chunk of archive) chunks.push(Buffer.from(chunk))
       await entered('writeArchive')
-      contents.set(need(id).request.volumes[0]?.name ?? '', Buffer.concat(chunks))
+      contents.set(contentOf(need(id)), Buffer.concat(chunks))
     },
-    ensureVolume: async (name, labels) => {
+    ensureVolume: async (name, labels, of) => {
       await entered('ensureVolume')
       const present = volumes.get(name)
       if (present) return present
       volumes.set(name, labels)
+      if (of) directories.set(name, of.device)
       return labels
     },
     inspectVolume: async name => {
       await entered('inspectVolume')
       return volumes.get(name)
+    },
+    listVolumes: async wanted => {
+      await entered('listVolumes')
+      return [...volumes].filter(([, labels]) => hasLabels(labels, wanted)).map(([name, labels]) => ({ name, labels }))
     },
     removeVolume: async name => {
       await entered('removeVolume')
@@ -165,15 +189,18 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
         throw refuse(409, `volume ${name} is in use`)
       }
       volumes.delete(name)
-      contents.delete(name)
+      // What it stands for is not its own.
+      directories.delete(name)
+      contents.delete(ownDirectory(name))
     },
     create: async request => {
       await entered('create')
-      if (!images.has(request.image)) throw refuse(404, `No such image: ${request.image}`)
+      const imageId = images.get(request.image)
+      if (imageId === undefined) throw refuse(404, `No such image: ${request.image}`)
       if (found(request.name)) throw refuse(409, `The name ${request.name} is already in use`)
       const id = randomBytes(32).toString('hex')
       for (const { name } of request.volumes) if (!volumes.has(name)) volumes.set(name, {})
-      containers.set(id, { id, request, status: 'created', log: [] })
+      containers.set(id, { id, imageId, request, status: 'created', log: [] })
       return id
     },
     start: async id => {
@@ -191,6 +218,18 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
       await entered('inspect')
       const container = found(id)
       return container && full(container)
+    },
+    rename: async (id, name) => {
+      await entered('rename')
+      const container = need(id)
+      const holder = found(name)
+      if (holder && holder !== container) throw refuse(409, `The name ${name} is already in use`)
+      container.request = { ...container.request, name }
+    },
+    setWeight: async (id, weight) => {
+      await entered('setWeight')
+      const container = need(id)
+      container.request = { ...container.request, cpuShares: weight }
     },
     list: async labels => {
       await entered('list')
