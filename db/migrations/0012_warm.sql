@@ -1,2 +1,3 @@
 ALTER TABLE "hosts" ADD COLUMN "fill_from" timestamp with time zone;--> statement-breakpoint
-CREATE INDEX "runtimes_warm" ON "runtimes" USING btree ("spec","id") WHERE "runtimes"."tenant" = '~warm' and "runtimes"."state" <> 'deleted';
+CREATE INDEX "runtimes_warm" ON "runtimes" USING btree ("spec","id") WHERE "runtimes"."tenant" = '~warm' and "runtimes"."state" <> 'deleted';--> statement-breakpoint
+CREATE INDEX "runtimes_warm_host" ON "runtimes" USING btree ("host_id") WHERE "runtimes"."tenant" = '~warm' and "runtimes"."state" <> 'deleted';

@@ -4,6 +4,7 @@ import { type SQL, sql } from 'drizzle-orm'
 import { PgDialect, type PreparedQueryConfig } from 'drizzle-orm/pg-core'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
+import { againAfterDeadlock, deadlockTries } from './deadlock.ts'
 import { gatherNotices, holdNotices, type Notices, onceInAWhile, sendNotices } from './notices.ts'
 import * as schema from './schema.ts'
 
@@ -107,13 +108,6 @@ const dialect = new PgDialect()
 
 type Drizzled = Pick<PostgresJsDatabase<typeof schema>, 'transaction'> & Queries
 
-/** How often a transaction is tried that Postgres ends because it waits for another, and the other for it. */
-const deadlockTries = 5
-
-/** Drizzle puts its own error around Postgres's (SQLSTATE 40P01, deadlock_detected). */
-const isDeadlock = (error: unknown): boolean =>
-  error instanceof Error && (('code' in error && error.code === '40P01') || isDeadlock(error.cause))
-
 /**
  * Gives a database, or a transaction, its notices, and each transaction in it its own until it is committed. One that was
  * ended by a deadlock has done nothing, and is done again: the other has what it waited for by now. Within another there
@@ -127,15 +121,7 @@ const withNotices = <D extends Drizzled>(db: D, notices: Notices, tries: number)
     held.release()
     return result
   }
-  const transaction = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
-    for (let n = 1; ; n++) {
-      try {
-        return await attempt(work)
-      } catch (error) {
-        if (n >= tries || !isDeadlock(error)) throw error
-      }
-    }
-  }
+  const transaction = <T>(work: (tx: Tx) => Promise<T>): Promise<T> => againAfterDeadlock(() => attempt(work), tries)
   const executeKept = async <T>(statement: SQL): Promise<T[]> =>
     db._.session
       .prepareQuery<PreparedQueryConfig & { execute: T[] }>(dialect.sqlToQuery(statement), undefined, 'kept', false)

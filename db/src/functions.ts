@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type postgres from 'postgres'
+import { againAfterDeadlock } from './deadlock.ts'
 
 /** A function in the database. Its name holds a digest of its text: gateways of another version call theirs. */
 export type SqlFunction = { name: string; text: string }
@@ -49,7 +50,8 @@ type Value = string | number | boolean | null
 export const callerOf = <Answer>({ name }: SqlFunction, count: number) => {
   const text = `select to_json(${name}(${Array.from({ length: count }, (_, n) => `$${n + 1}`).join(', ')})) as answer`
   return async (client: postgres.Sql, values: Value[]): Promise<Answer | undefined> => {
-    const [row] = await client.unsafe<{ answer: Answer }[]>(text, values, { prepare: true })
+    // One that a deadlock has ended has done nothing.
+    const [row] = await againAfterDeadlock(() => client.unsafe<{ answer: Answer }[]>(text, values, { prepare: true }))
     return row?.answer
   }
 }

@@ -177,6 +177,7 @@ export const runtimes = pgTable(
     index('runtimes_host').on(t.hostId).where(sql`${t.state} <> 'deleted'`),
     // What is kept warm (warm.ts), by the only tenant that has any.
     index('runtimes_warm').on(t.spec, t.id).where(sql`${t.tenant} = '~warm' and ${t.state} <> 'deleted'`),
+    index('runtimes_warm_host').on(t.hostId).where(sql`${t.tenant} = '~warm' and ${t.state} <> 'deleted'`),
     index('runtimes_line').on(t.tenant, t.lineSince).where(sql`${t.lineSince} is not null`),
     index('runtimes_idle').on(t.idleAt).where(sql`${t.idleAt} is not null`),
     index('runtimes_work').on(t.workUntil).where(sql`${t.workUntil} is not null`),

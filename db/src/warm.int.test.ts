@@ -136,6 +136,26 @@ describe('warm runtimes', { concurrency: false }, () => {
       )
     })
 
+    it('owners who are asked for with and without one at once never wait for each other for ever', async () => {
+      await addHost(db(), 'h2', 50)
+      for (let round = 0; round < 15; round += 1) {
+        await Promise.all([warm(), warm()])
+        const owner = `both${round}`
+        const asked = await Promise.all([
+          ...[ask(owner), ask(owner, { warm: undefined }, 'h2'), ask(owner), ask(owner, { warm: undefined }, 'h2')],
+        ])
+        assert.equal(new Set(asked.map(({ row }) => row.id)).size, 1)
+        for (const row of await database.db.select().from(runtimes).where(sql`state <> 'deleted'`)) {
+          const deleting = (await toDeleting(db(), row, true, lease)) ?? assert.fail()
+          await toDeleted(db(), deleting)
+        }
+      }
+      const [{ deadlocks = -1 } = {}] = await db().$client<{ deadlocks: number }[]>`
+        select deadlocks::int as deadlocks from pg_stat_database where datname = current_database()`
+      assert.equal(deadlocks, 0)
+      assert.deepEqual([await reservedOn('h1'), await reservedOn('h2')].flat(), [0, 0, 0, 0, 0, 0])
+    })
+
     it('one owner who is asked for many times at once gets one', async () => {
       await Promise.all([warm(), warm(), warm()])
       const asked = await Promise.all(Array.from({ length: 8 }, () => ask('alice')))
@@ -242,7 +262,8 @@ describe('warm runtimes', { concurrency: false }, () => {
   })
 
   describe('made', () => {
-    const take = (perHost = 1, limit = 10, holdMs = 60_000) => takeHostsToWarm(db(), kind, { perHost, limit, holdMs })
+    const take = (perHost = 1, limit = 10, holdMs = 60_000) =>
+      takeHostsToWarm(db(), kind, { perHost, limit, holdMs, leastDiskBytes: 1000 })
 
     it('where there are too few, by one gateway at a time', async () => {
       await addHost(db(), 'h2', 4)
@@ -273,7 +294,12 @@ describe('warm runtimes', { concurrency: false }, () => {
     })
 
     it('not where one has just failed, nor on hosts that take nobody', async () => {
+      const failed = await starting()
+      await db().update(runtimes).set({ state: 'failed' }).where(eq(runtimes.id, failed.id))
+      assert.deepEqual(await take(2, 10, 0), [])
+      await db().update(runtimes).set({ state: 'deleted' }).where(eq(runtimes.id, failed.id))
       await holdWarming(db(), 'h1', 60_000)
+      await addHost(db(), 'h0', 4, { diskFreeBytes: 999 })
       await addHost(db(), 'h2', 4, { schedulable: false })
       await addHost(db(), 'h3', 4, { lastSeenAt: new Date(Date.now() - 60_000) })
       assert.deepEqual(await take(), [])
@@ -281,7 +307,8 @@ describe('warm runtimes', { concurrency: false }, () => {
   })
 
   describe('no longer wanted', () => {
-    const spares = async (kinds = [{ spec: 'browser', fingerprint, perHost: 2 }], maxAgeSeconds = 3600) =>
+    type Kinds = Parameters<typeof listSpareWarm>[1]
+    const spares = async (kinds: Kinds = [{ spec: 'browser', fingerprint, perHost: 2 }], maxAgeSeconds = 3600) =>
       (await listSpareWarm(db(), kinds, { maxAgeSeconds, limit: 10 })).map(({ id }) => id)
     const age = (id: string, seconds: number) =>
       db()
@@ -303,6 +330,7 @@ describe('warm runtimes', { concurrency: false }, () => {
       const [first, second] = [await warm(), await warm()]
       assert.deepEqual(await spares(), [])
       assert.deepEqual(await spares([{ spec: 'browser', fingerprint, perHost: 1 }]), [first.id])
+      assert.deepEqual(await spares([{ spec: 'browser', fingerprint, perHost: 2, inAll: 1 }]), [first.id])
       await age(second.id, 4000)
       assert.deepEqual(await spares(), [second.id])
       await age(second.id, 0)
@@ -323,10 +351,15 @@ describe('warm runtimes', { concurrency: false }, () => {
     const all = [await warm(), await warm(), await warm()]
     const { row } = await ask('alice', { warm: undefined }, 'h1')
     assert.equal(row.state, 'starting')
-    const inTheWay = async (slots: number, hostId?: string, labels?: Record<string, string>) =>
-      (
-        await listWarmInTheWay(db(), { memoryBytes: slots * 1000, cpuMillis: slots * 100, gpus: 0 }, { hostId, labels })
-      ).map(({ id }) => id)
+    const inTheWay = async (
+      slots: number,
+      hostId?: string,
+      labels?: Record<string, string>,
+      excluded: string[] = [],
+    ) => {
+      const need = { memoryBytes: slots * 1000, cpuMillis: slots * 100, gpus: 0 }
+      return (await listWarmInTheWay(db(), need, { hostId, labels, excluded })).map(({ id }) => id)
+    }
     assert.deepEqual(
       await inTheWay(2),
       all.slice(0, 2).map(({ id }) => id),
@@ -334,6 +367,10 @@ describe('warm runtimes', { concurrency: false }, () => {
     assert.deepEqual(await inTheWay(1, 'h2'), [])
     assert.deepEqual(await inTheWay(1, undefined, { zone: 'x' }), [])
     assert.deepEqual(await inTheWay(4), [])
+    assert.deepEqual(await inTheWay(1, undefined, {}, ['h1']), [])
+    // One that goes already is waited for before another has to.
+    const last = (await toDeleting(db(), all[2] ?? assert.fail(), true, lease)) ?? assert.fail()
+    assert.deepEqual(await inTheWay(1), [last.id])
   })
 
   it('are of a tenant that is not listed, and count as nobody’s demand', async () => {

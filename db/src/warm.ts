@@ -16,12 +16,14 @@ export const ensureWarmTenant = async (db: Tx): Promise<void> => {
 
 const isSchedulable = and(isNull(hosts.removedAt), hosts.schedulable, isLive)
 
+const hasDisk = (leastBytes: number) => sql`(${hosts.diskFreeBytes} is null or ${hosts.diskFreeBytes} >= ${leastBytes})`
+
 /** Nobody has been given it since it was seen. */
 export const stillWarm = eq(runtimes.tenant, warmTenant)
 
 const isWarm = and(eq(runtimes.tenant, warmTenant), notInArray(runtimes.state, ['deleting', 'deleted']))
 
-/** How many there are of a kind, those that are being started included. */
+/** How many there are of a kind on hosts that take somebody, those that are being started included. */
 export const countWarm = (db: Db, { spec, fingerprint }: WarmKind): Promise<number> =>
   db.$count(
     runtimes,
@@ -30,6 +32,7 @@ export const countWarm = (db: Db, { spec, fingerprint }: WarmKind): Promise<numb
       sql`${runtimes.state} in ('pending', 'starting', 'running')`,
       eq(runtimes.spec, spec),
       sql`${runtimes.labels} ->> 'fingerprint' = ${fingerprint}`,
+      sql`exists (select from ${hosts} where ${hosts.id} = ${runtimes.hostId} and ${isSchedulable})`,
     ),
   )
 
@@ -40,7 +43,12 @@ export const countWarm = (db: Db, { spec, fingerprint }: WarmKind): Promise<numb
 export const takeHostsToWarm = async (
   db: Db,
   { spec, fingerprint, need }: WarmKind,
-  { perHost, limit, holdMs }: { perHost: number; limit: number; holdMs: number },
+  {
+    perHost,
+    limit,
+    holdMs,
+    leastDiskBytes,
+  }: { perHost: number; limit: number; holdMs: number; leastDiskBytes: number },
 ): Promise<string[]> => {
   const free = (capacity: SQLWrapper, reserved: SQLWrapper, needed: number) =>
     sql`${capacity} - ${reserved} >= ${2 * needed}`
@@ -54,12 +62,17 @@ export const takeHostsToWarm = async (
         free(hosts.memoryBytes, hosts.reservedMemoryBytes, need.memoryBytes),
         free(hosts.cpuMillis, hosts.reservedCpuMillis, need.cpuMillis),
         free(hosts.slots, hosts.reservedSlots, 1),
-        sql`not exists (select from ${runtimes} busy where busy.host_id = ${hosts.id} and busy.state = 'starting')`,
+        hasDisk(leastDiskBytes),
+        // The literal is what has Postgres use their index.
         sql`(
-          select count(*) from ${runtimes} warm where warm.host_id = ${hosts.id} and warm.tenant = ${warmTenant}
+          select count(*) from ${runtimes} warm where warm.host_id = ${hosts.id} and warm.tenant = '~warm'
             and warm.state in ('pending', 'starting', 'running') and warm.spec = ${spec}
             and warm.labels ->> 'fingerprint' = ${fingerprint}
         ) < ${perHost}`,
+        sql`not exists (
+          select from ${runtimes} failed where failed.host_id = ${hosts.id} and failed.tenant = '~warm' and failed.state = 'failed'
+        )`,
+        sql`not exists (select from ${runtimes} busy where busy.host_id = ${hosts.id} and busy.state = 'starting')`,
       ),
     )
     .orderBy(sql`${hosts.reservedMemoryBytes}::float8 / greatest(${hosts.memoryBytes}, 1)`)
@@ -87,14 +100,14 @@ const strangeSeconds = 60
 /**
  * Warm runtimes that are to go: ended, of a kind that is not wanted (any more), old, on a host that takes no more, or too many.
  *
- * @param kinds those that are wanted, and how many of each on a host
+ * @param kinds those that are wanted, and how many of each on a host, and in all where that is bounded
  */
 export const listSpareWarm = (
   db: Db,
-  kinds: readonly { spec: string; fingerprint: string; perHost: number }[],
+  kinds: readonly { spec: string; fingerprint: string; perHost: number; inAll?: number | undefined }[],
   { maxAgeSeconds, limit }: { maxAgeSeconds: number; limit: number },
 ): Promise<RuntimeRow[]> => {
-  const wanted = sql`json_to_recordset(${JSON.stringify(kinds)}::text::json) as kind(spec text, fingerprint text, "perHost" int)`
+  const wanted = sql`json_to_recordset(${JSON.stringify(kinds)}::text::json) as kind(spec text, fingerprint text, "perHost" int, "inAll" int)`
   const ofKind = sql`kind.spec = ${runtimes.spec} and kind.fingerprint = ${runtimes.labels} ->> 'fingerprint'`
   const age = (seconds: number) => sql`${runtimes.createdAt} < now() - make_interval(secs => ${seconds})`
   return db
@@ -111,9 +124,14 @@ export const listSpareWarm = (
             ${age(maxAgeSeconds)}
             or exists (select from ${hosts} where ${hosts.id} = ${runtimes.hostId} and not (${hosts.schedulable} and ${hosts.removedAt} is null))
             or exists (select from ${wanted} where ${ofKind} and kind."perHost" <= (
-              select count(*) from ${runtimes} older where older.host_id = ${runtimes.hostId} and older.tenant = ${warmTenant}
-                and older.state = 'running' and older.spec = ${runtimes.spec}
-                and older.labels ->> 'fingerprint' = ${runtimes.labels} ->> 'fingerprint' and older.id > ${runtimes.id}
+              select count(*) from ${runtimes} newer where newer.host_id = ${runtimes.hostId} and newer.tenant = '~warm'
+                and newer.state = 'running' and newer.spec = ${runtimes.spec}
+                and newer.labels ->> 'fingerprint' = ${runtimes.labels} ->> 'fingerprint' and newer.id > ${runtimes.id}
+            ))
+            or exists (select from ${wanted} where ${ofKind} and kind."inAll" is not null and kind."inAll" <= (
+              select count(*) from ${runtimes} newer where newer.tenant = '~warm' and newer.state = 'running'
+                and newer.spec = ${runtimes.spec}
+                and newer.labels ->> 'fingerprint' = ${runtimes.labels} ->> 'fingerprint' and newer.id > ${runtimes.id}
             ))
           ))
         )`,
@@ -122,41 +140,68 @@ export const listSpareWarm = (
     .limit(limit)
 }
 
+type RoomOn = {
+  hostId?: string | undefined
+  labels?: Readonly<Record<string, string>> | undefined
+  excluded?: readonly string[]
+  leastDiskBytes?: number
+}
+
+type Figures = Pick<
+  typeof hosts.$inferSelect,
+  | 'memoryBytes'
+  | 'cpuMillis'
+  | 'gpus'
+  | 'slots'
+  | 'reservedMemoryBytes'
+  | 'reservedCpuMillis'
+  | 'reservedGpus'
+  | 'reservedSlots'
+>
+
 /**
- * Warm runtimes that would make room for somebody if they went: all of one host, and no more than it takes.
+ * Warm runtimes that would make room for somebody if they went: all of one host, and no more than it takes. Those that are
+ * going already come first.
  *
- * @param hostId the host that it has to be; undefined: any that takes it by its labels
+ * @param on.hostId the host that it has to be; undefined: any that takes it by its labels and has disk, but for those excluded
  * @returns none where they would not make enough room
  */
 export const listWarmInTheWay = async (
   db: Db,
   need: Need,
-  { hostId, labels = {} }: { hostId?: string | undefined; labels?: Readonly<Record<string, string>> | undefined },
+  { hostId, labels = {}, excluded = [], leastDiskBytes = 0 }: RoomOn,
 ): Promise<RuntimeRow[]> => {
+  const { memoryBytes, cpuMillis, gpus, slots } = hosts
+  const { reservedMemoryBytes, reservedCpuMillis, reservedGpus, reservedSlots } = hosts
+  const figures = {
+    ...{ memoryBytes, cpuMillis, gpus, slots },
+    ...{ reservedMemoryBytes, reservedCpuMillis, reservedGpus, reservedSlots },
+  }
   const rows = await db
-    .select({ row: runtimes, host: hosts })
+    .select({ row: runtimes, host: figures })
     .from(runtimes)
     .innerJoin(hosts, eq(hosts.id, runtimes.hostId))
     .where(
       and(
-        eq(runtimes.tenant, warmTenant),
-        eq(runtimes.state, 'running'),
+        sql`${runtimes.tenant} = '~warm' and ${runtimes.state} in ('running', 'deleting')`,
         eq(runtimes.reserved, true),
         isSchedulable,
+        hasDisk(leastDiskBytes),
+        excluded.length === 0 ? undefined : notInArray(runtimes.hostId, [...excluded]),
         sql`${hosts.labels} @> ${JSON.stringify(labels)}::text::jsonb`,
         hostId === undefined ? undefined : eq(hosts.id, hostId),
       ),
     )
-    .orderBy(runtimes.hostId, runtimes.id)
+    .orderBy(runtimes.hostId, runtimes.state, runtimes.id)
     .limit(1000)
-  for (const candidates of Object.values(Object.groupBy(rows, ({ host }) => host.id))) {
+  for (const candidates of Object.values(Object.groupBy(rows, ({ row }) => row.hostId ?? ''))) {
     const chosen = enoughOf(candidates ?? [], need)
     if (chosen.length > 0) return chosen
   }
   return []
 }
 
-const enoughOf = (candidates: { row: RuntimeRow; host: typeof hosts.$inferSelect }[], need: Need): RuntimeRow[] => {
+const enoughOf = (candidates: { row: RuntimeRow; host: Figures }[], need: Need): RuntimeRow[] => {
   const [first] = candidates
   if (!first) return []
   const { host } = first

@@ -135,7 +135,7 @@ export const serve = async (config: Config, log: Logger): Promise<Gateway> => {
     db,
     policy: config.placement,
     imageOf: spec => specs.find(spec).recipe.image,
-    makeRoom: (demand, hostId) => warm.makeRoom(demand, hostId),
+    makeRoom: (demand, on) => warm.makeRoom(demand, on),
   })
   const driver = createDriver({
     db,

@@ -58,6 +58,8 @@ begin
     raise sqlstate 'PH001' using message = 'none';
   end if;
 
+  -- Its new owner's keys before any other row: whoever else makes a runtime for them has these first, too, and waits for the rest.
+  update runtimes set tenant = of_tenant, mode = of_mode, owner = of_owner, owner_hash = of_hash where id = warm.id;
   update tenants set
     used_runtimes = used_runtimes - 1, used_memory_bytes = used_memory_bytes - warm.need_memory_bytes,
     used_cpu_millis = used_cpu_millis - warm.need_cpu_millis
@@ -85,7 +87,7 @@ begin
   delete from profiles where tenant = '~warm' and mode = warm.mode and owner = warm.owner;
 
   update runtimes set
-    tenant = of_tenant, mode = of_mode, owner = of_owner, owner_hash = of_hash, labels = with_labels, start = with_start,
+    labels = with_labels, start = with_start,
     idle = with_idle, idle_at = case when with_idle ? 'maxAge' then now() end, warned_for = null,
     state = 'starting', state_at = now(), generation = generation + 1, created_at = now(), last_used_at = now(), ready_at = null, error = null,
     work_until = now() + make_interval(secs => lease_ms / 1000), work_tries = 0,

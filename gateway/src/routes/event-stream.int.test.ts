@@ -153,4 +153,31 @@ describe('the stream of what happens to a runtime', { concurrency: false }, () =
     await eventually(() => assert.ok(short.isOver()), 6000)
     await eventually(async () => assert.equal(await connections(), 0))
   })
+
+  it('is not opened for who asks for its head alone', async () => {
+    const row = await starting()
+    const headers = { accept: 'text/event-stream', ...(await bearer()) }
+    const url = `${gateway.url}/v1/runtimes/${row.id}`
+    const head = await fetch(`${url}/events`, { method: 'HEAD', headers })
+    assert.deepEqual([head.status, head.headers.get('content-type')], [200, 'text/event-stream'])
+    const open = await (await fetch(`${url}/connections`, { headers: await bearer() })).json()
+    assert.equal((open as { counts: { events: number } }).counts.events, 0)
+  })
+
+  it('waits for who does not read, and ends all the same when their right does', async t => {
+    const row = await starting()
+    const large = JSON.stringify({ text: 'x'.repeat(60_000) })
+    for (let n = 0; n < 300; n += 1)
+      await database.db.$client`
+        insert into events (tenant, runtime_id, type, generation, from_state, to_state, data)
+        values ('default', ${row.id}, 'runtime.expiring', 1, 'running', 'running', ${large}::text::jsonb)`
+    const stuck = await follow(t, row, await bearer('default', 3))
+    stuck.response.pause()
+    const counted = async () => {
+      const answer = await fetch(`${gateway.url}/v1/runtimes/${row.id}/connections`, { headers: await bearer() })
+      return ((await answer.json()) as { counts: { events: number } }).counts.events
+    }
+    assert.equal(await counted(), 1)
+    await eventually(async () => assert.equal(await counted(), 0), 8000)
+  })
 })

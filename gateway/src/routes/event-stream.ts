@@ -1,6 +1,5 @@
 import { type EventRow, listEvents, type RuntimeRow } from '@porthole/db'
 import type { Context } from 'hono'
-import { type SSEStreamingApi, streamSSE } from 'hono/streaming'
 import type { House } from '../house.ts'
 import type { Caller } from '../tokens/caller.ts'
 import { within } from '../within.ts'
@@ -8,13 +7,19 @@ import type { AppEnv } from './openapi.ts'
 
 /** Events read at a time. */
 const pageSize = 100
-/** Milliseconds between two looks without a hint, and without a word to the client: less than proxies wait. */
-const lookMs = 5000
+/** Milliseconds without an event after which the client is told that there is none: less than proxies wait. */
 const silenceMs = 15_000
 /** Milliseconds that a look may take. */
 const readMs = 5000
 /** Milliseconds in which a stream that is cut may come to its end. */
 const lastWordMs = 1000
+
+const headers = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-store',
+  // nginx would gather it otherwise.
+  'x-accel-buffering': 'no',
+}
 
 /**
  * What happens to a runtime, as it happens: a stream of server-sent events, each with its `seq` as id. It ends when the runtime is
@@ -29,53 +34,61 @@ export const streamEvents = (
   { row, caller, after }: { row: RuntimeRow; caller: Caller; after: number },
   present: (event: EventRow) => object,
 ): Response => {
+  // Nobody would read it, and so nobody would end it.
+  if (c.req.method === 'HEAD') return new Response(null, { headers })
   const { tenant, subject, tokenId, issuerId, expiresAt } = caller
   const { outgoing } = c.env
   const over = new AbortController()
-  /** One whose client reads no more ends no other way. */
-  const cut = () => {
-    over.abort()
-    setTimeout(() => outgoing.writableFinished || outgoing.destroy(), lastWordMs).unref()
-  }
   const place = sockets.enter({
     ...{ tenant, subject, tokenId, issuerId, expiresAt, access: 'view' },
-    ...{ runtimeId: row.id, door: 'events', kind: 'request', close: cut },
+    ...{ runtimeId: row.id, door: 'events', kind: 'request' },
+    close: () => {
+      over.abort()
+      // One whose client reads no more ends no other way.
+      setTimeout(() => outgoing.writableFinished || outgoing.destroy(), lastWordMs).unref()
+    },
   })
-  c.header('x-accel-buffering', 'no')
-  return streamSSE(c, async stream => {
-    stream.onAbort(() => over.abort())
-    try {
-      await tell(stream)
-    } catch (error) {
-      log.warn({ err: error, runtime: row.id }, 'event stream broke off')
-    } finally {
-      place.leave()
-    }
+  outgoing.once('close', () => {
+    over.abort()
+    place.leave()
   })
+  return new Response(streamOf(tell()), { headers })
 
-  async function tell(stream: SSEStreamingApi): Promise<void> {
+  async function* tell(): AsyncGenerator<string> {
     let last = after
-    let saidAt = performance.now()
     while (!over.signal.aborted) {
       // Listening starts before the look, so that what comes in between is heard of.
-      const { heard, leave } = changes.listen(row.id, lookMs, over.signal)
+      const { heard, leave } = changes.listen(row.id, silenceMs, over.signal)
+      const listening = performance.now()
       try {
         // A database that is away for a moment ends no stream.
-        const found = await within(readMs, listEvents(db, row, last, pageSize)).catch(() => [])
+        const found = await within(readMs, listEvents(db, row, last, pageSize)).catch(error => {
+          log.debug({ err: error, runtime: row.id }, 'events could not be read')
+          return []
+        })
         for (const event of found) {
           last = event.seq
-          await stream.writeSSE({ id: String(event.seq), event: event.type, data: JSON.stringify(present(event)) })
+          yield `event: ${event.type}\nid: ${event.seq}\ndata: ${JSON.stringify(present(event))}\n\n`
           if (event.toState === 'deleted') return
         }
-        if (found.length > 0) saidAt = performance.now()
         if (found.length === pageSize) continue
         await heard
       } finally {
         leave()
       }
-      if (performance.now() - saidAt < silenceMs) continue
-      saidAt = performance.now()
-      await stream.write(': nothing new\n\n')
+      if (performance.now() - listening >= silenceMs && !over.signal.aborted) yield ': nothing new\n\n'
     }
   }
+}
+
+const streamOf = (texts: AsyncGenerator<string>): ReadableStream<Uint8Array> => {
+  const encoder = new TextEncoder()
+  return new ReadableStream({
+    pull: async controller => {
+      const { done, value } = await texts.next()
+      if (done) controller.close()
+      else controller.enqueue(encoder.encode(value))
+    },
+    cancel: async () => void (await texts.return(undefined)),
+  })
 }

@@ -9,6 +9,7 @@ import {
   removeIssuer,
   type TenantRow,
   updateTenant,
+  warmTenant,
 } from '@porthole/db'
 import { ulid } from 'ulid'
 import type { House } from '../house.ts'
@@ -130,7 +131,11 @@ const issuerBody = z
   })
   .openapi('TrustIssuer')
 
-const slugParam = z.object({ slug: plainText(64).openapi({ param: { name: 'slug', in: 'path' } }) })
+const slugParam = z.object({
+  slug: plainText(64)
+    .refine(slug => slug !== warmTenant, 'is no tenant: warm runtimes are booked on it')
+    .openapi({ param: { name: 'slug', in: 'path' } }),
+})
 
 export const tenantRoutes = (house: House) => {
   const app = createRouter()

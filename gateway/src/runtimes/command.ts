@@ -1,12 +1,18 @@
 import { type RuntimeRow, warmTenant } from '@porthole/db'
-import type { StartCommand } from '@porthole/protocol'
+import type { Recipe, StartCommand } from '@porthole/protocol'
 import { z } from 'zod'
 import type { Mode } from '../identity/owner.ts'
 import { viewUrl } from '../identity/view-url.ts'
 import type { Seal } from '../tokens/seal.ts'
-import type { Specs } from './specs.ts'
+import type { Spec, Specs } from './specs.ts'
 
 const envJson = z.record(z.string(), z.string())
+
+/** An agent of before there were warm runtimes does not know where settings are taken late: told only where it may matter. */
+const recipeOf = ({ recipe: { personal, ...recipe }, warm }: Spec): Recipe => ({
+  ...recipe,
+  ...(warm === 0 || personal === undefined ? {} : { personal }),
+})
 
 /** What the host is told to start, with the request's environment unsealed. */
 export const startCommandOf = async (
@@ -17,7 +23,7 @@ export const startCommandOf = async (
   tenant: row.tenant,
   ownerHash: row.ownerHash,
   recipe: {
-    ...specs.find(row.spec).recipe,
+    ...recipeOf(specs.find(row.spec)),
     memoryBytes: row.start.memoryBytes,
     cpus: row.start.cpus,
     ...(row.start.gpus ? { gpus: row.start.gpus } : {}),

@@ -18,6 +18,7 @@ import {
   toStopped,
   toStopping,
   waitLeft,
+  warmTenant,
 } from '@porthole/db'
 import type { AgentErrorCode, StartCommand, StartSteps } from '@porthole/protocol'
 import type { Logger } from 'pino'
@@ -185,6 +186,8 @@ export const createDriver = ({ db, agents, placement, room, log, commandFor }: P
 
   /** Its host has refused it before it made anything: another one may take it, so many times. */
   const elsewhere = async (row: RuntimeRow, refusal: AgentRefused): Promise<RuntimeRow | undefined> => {
+    // One that is only kept warm was made for that host.
+    if (row.tenant === warmTenant) return undefined
     const said = refusals.get(row.id) ?? new Map<string, string>()
     if (!row.hostId || said.size >= maxRefusals) return undefined
     const again = await toPlaceAnew(db, row, leaseMs)

@@ -76,6 +76,8 @@ const maxTold = 20
 /** Hosts that are tried by one look at the fleet, should others take the room each time; and looks. */
 const maxTries = 8
 const maxRounds = 4
+/** Milliseconds in which room is made again and again, should others take it each time: less than a place in line lasts. */
+const makingRoomMs = 2000
 
 const lostTo: Record<'full' | 'moving' | 'behind', Reason> = {
   behind: { why: 'others in line have their turn before', never: false },
@@ -110,7 +112,7 @@ export const createPlacement = ({
   snapshot?: Snapshot
   chooser?: Chooser
   /** Has what is only kept warm make way, on that host or on any. Whether that may have made room. Absent: nothing is. */
-  makeRoom?(demand: Demand, hostId: string | undefined): Promise<boolean>
+  makeRoom?(demand: Demand, on: { hostId: string | undefined; excluded: readonly string[] }): Promise<boolean>
 }): Placement => {
   const allHosts = async (): Promise<HostView[]> => {
     const hosts: HostView[] = []
@@ -198,7 +200,8 @@ export const createPlacement = ({
       const demand = demandOf(wanted, policy, imageOf(wanted.spec))
       const [host] = fleet ? chooser.choose(fleet.hosts, demand, id => !fleet.refused.has(id)) : []
       const claimed = await createOn(db, wanted, host?.id ?? null, leaseMs, waitMs)
-      if (host && claimed?.started) note(host.id, claimed.started)
+      // One that was warm is on a host of its own.
+      if (claimed?.started) note(claimed.row.hostId ?? host?.id ?? '', claimed.started)
       return claimed
     },
 
@@ -209,13 +212,17 @@ export const createPlacement = ({
       const home = await homeOf(row)
       const tryAll = () =>
         home ? placeAt(home, row, demand, leaseMs, excluded) : placeAnywhere(row, demand, leaseMs, excluded)
-      try {
-        return await tryAll()
-      } catch (error) {
-        // What is warm never makes way for what is to be warm.
-        const mayEnd = error instanceof NoRoom && error.mayWait && row.tenant !== warmTenant
-        if (!mayEnd || !(await makeRoom(demand, home?.id))) throw error
-        return tryAll()
+      const until = performance.now() + makingRoomMs
+      for (;;) {
+        try {
+          return await tryAll()
+        } catch (error) {
+          // What is warm never makes way for what is to be warm.
+          const mayEnd = error instanceof NoRoom && error.mayWait && row.tenant !== warmTenant
+          const on = { hostId: home?.id, excluded: [...excluded.keys()] }
+          // Others may have been faster to take the room: then once more.
+          if (!mayEnd || performance.now() > until || !(await makeRoom(demand, on))) throw error
+        }
       }
     },
 

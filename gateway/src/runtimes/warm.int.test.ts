@@ -63,7 +63,7 @@ describe('the warm pool', () => {
     gateway = testGateway({
       ...{ database, changes, host, log },
       room: () => room,
-      makeRoom: async (demand, hostId) => (await pools[0]?.makeRoom(demand, hostId)) ?? false,
+      makeRoom: async (demand, on) => (await pools[0]?.makeRoom(demand, on)) ?? false,
     })
     room = await openRoom({ database, leaseMs, carryOut: row => gateway.driver.take(row) })
     await putTenant(database.db, { slug: 'default', mode: 'docker-per-principal' })
@@ -148,6 +148,36 @@ describe('the warm pool', () => {
       select extract(epoch from fill_from - now())::float8 as wait from hosts where id = 'h1'`
     assert.ok(wait > 50 && wait <= 60, `tried again in ${wait} s`)
     assert.equal(starts, 1)
+  })
+
+  it('has no other host start what one has refused', async () => {
+    await addHost(database.db, 'h2', 4)
+    specs = [spec(1)]
+    let refusals = 0
+    host.script.start = async () => {
+      const [one] = (await warmOn('h1')).filter(({ state }) => state === 'starting')
+      if (!one) return
+      refusals += 1
+      throw refusal('no-room')
+    }
+    addGateway()
+    await untilWarm(1, 'h2')
+    await eventually(async () => assert.deepEqual([refusals, await warmOn('h1')], [1, []]))
+    assert.equal((await warmOn('h2')).length, 1)
+  })
+
+  it('makes way for many who come at once', async () => {
+    specs = [spec(3)]
+    addGateway()
+    await untilWarm(3)
+    const asked = ['a', 'b', 'c', 'd'].map(async owner => {
+      const { row } = await gateway.ensure(wanted(owner), 0)
+      return changes.until(row.id, ({ state }) => state === 'running' || state === 'failed', 10_000)
+    })
+    assert.deepEqual(
+      (await Promise.all(asked)).map(row => row?.state),
+      Array(4).fill('running'),
+    )
   })
 
   it('makes way for who finds no room otherwise, also where they do not wait', async () => {

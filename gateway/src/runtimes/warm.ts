@@ -18,7 +18,7 @@ import { ulid } from 'ulid'
 import { ownerHashOf } from '../identity/owner.ts'
 import type { Changes } from './changes.ts'
 import type { Driver } from './driver.ts'
-import type { Demand } from './score.ts'
+import { type Demand, leastDiskBytes } from './score.ts'
 import type { Spec, Specs } from './specs.ts'
 import { warmKindOf } from './warm-kind.ts'
 
@@ -27,10 +27,10 @@ export type WarmPool = {
   /**
    * Ends warm runtimes that are in somebody's way, and waits until they are gone.
    *
-   * @param hostId the host that it has to be; undefined: any
+   * @param on the host that it has to be (undefined: any), and those that it may not be
    * @returns whether there may be room now
    */
-  makeRoom(demand: Demand, hostId?: string): Promise<boolean>
+  makeRoom(demand: Demand, on?: { hostId?: string | undefined; excluded?: readonly string[] }): Promise<boolean>
   stop(): Promise<void>
 }
 
@@ -45,8 +45,10 @@ const hostsAtOnce = 8
 const sparesAtOnce = 20
 /** Seconds after which one is replaced: browsers that wait for ever grow, and their pages' caches age. */
 const maxAgeSeconds = 3600
-/** Milliseconds that somebody waits for the room that a warm one leaves. */
-const roomMs = 10_000
+/** Milliseconds that somebody waits for the room that a warm one leaves: less than a place in line lasts. */
+const roomMs = 2500
+/** Looks from one search for those that are to go to the next. */
+const looksBetweenSpares = 5
 
 /** Seconds back that `auto` looks, and in which it takes requests to have come at once. */
 const demandSeconds = 900
@@ -126,6 +128,7 @@ export const keepWarm = ({ db, driver, changes, specs, log, leaseMs }: Parts): W
     return deleting
   }
 
+  let looks = 0
   const look = async () => {
     const warm = await Promise.all(specs.warm().map(async spec => ({ spec, size: await sizeOf(spec) })))
     if (warm.length > 0) await ensureWarmTenant(db)
@@ -134,10 +137,15 @@ export const keepWarm = ({ db, driver, changes, specs, log, leaseMs }: Parts): W
       const room = size.perHost > 0 ? size.inAll - (await countWarm(db, kind)) : 0
       if (room <= 0) continue
       const limit = Math.min(hostsAtOnce, room)
-      const hosts = await takeHostsToWarm(db, kind, { perHost: size.perHost, limit, holdMs: betweenMs })
+      const hosts = await takeHostsToWarm(db, kind, { perHost: size.perHost, limit, holdMs: betweenMs, leastDiskBytes })
       await Promise.all(hosts.map(host => warmUp(spec, host)))
     }
-    const kinds = warm.map(({ spec, size }) => ({ ...warmKindOf(spec), perHost: size.perHost }))
+    looks += 1
+    if (looks % looksBetweenSpares !== 1) return
+    const kinds = warm.map(({ spec, size: { perHost, inAll } }) => ({
+      ...{ ...warmKindOf(spec), perHost },
+      inAll: Number.isFinite(inAll) ? inAll : undefined,
+    }))
     const spares = await listSpareWarm(db, kinds, { maxAgeSeconds, limit: sparesAtOnce })
     for (const spare of spares) {
       if (spare.state === 'failed' && spare.hostId) {
@@ -168,12 +176,14 @@ export const keepWarm = ({ db, driver, changes, specs, log, leaseMs }: Parts): W
   }, everyMs)
 
   return {
-    makeRoom: async (demand, hostId) => {
+    makeRoom: async (demand, { hostId, excluded = [] } = {}) => {
       if (isStopped || specs.warm().length === 0) return false
-      const inTheWay = await listWarmInTheWay(db, demand, { hostId, labels: demand.require })
-      const ended = await Promise.all(inTheWay.map(end))
-      await Promise.all(ended.map(async row => row && changes.until(row.id, now => now.state === 'deleted', roomMs)))
-      // One that somebody else has ended, or given to an owner, may have left the room as well.
+      const on = { hostId, excluded, labels: demand.require, leastDiskBytes }
+      const inTheWay = await listWarmInTheWay(db, demand, on)
+      await Promise.all(inTheWay.map(row => row.state === 'deleting' || end(row)))
+      // Also of those that somebody else was faster to end, or to take for an owner.
+      const isOut = (now: RuntimeRow) => now.state === 'deleted' || now.tenant !== warmTenant
+      await Promise.all(inTheWay.map(({ id }) => changes.until(id, isOut, roomMs)))
       return inTheWay.length > 0
     },
     stop: async () => {

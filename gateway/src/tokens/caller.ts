@@ -1,4 +1,4 @@
-import type { IssuerRow } from '@porthole/db'
+import { type IssuerRow, warmTenant } from '@porthole/db'
 import { decodeJwt, type JWTPayload } from 'jose'
 import { z } from 'zod'
 import { type Mode, modes } from '../identity/owner.ts'
@@ -88,6 +88,8 @@ const words = (value: unknown): string[] => {
 
 /** A foreign token, read by its issuer's mapping. An owner claim that should be there and is not lets nobody in. */
 const callerFrom = ({ id, tenant, claims: mapping, issuer }: IssuerRow, payload: JWTPayload): Caller => {
+  // Nobody's runtimes are nobody's to reach.
+  if (tenant === warmTenant) throw new Error('its issuer is of no tenant')
   const subject = payload[mapping.subject ?? 'sub']
   const owner = mapping.owner === undefined ? undefined : payload[mapping.owner]
   if (mapping.owner !== undefined && (typeof owner !== 'string' || owner === ''))
