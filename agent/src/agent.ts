@@ -145,7 +145,14 @@ const open = (deps: {
   })
   void addresses.follow(signal, heartbeats.nudge)
   void heartbeats.run(signal)
-  return { tokens, runtimes, volumes, edge: createEdge({ tokens, addresses, relay, uses, log }) }
+  const start: Runtimes['start'] = async (id, command) => {
+    const facts = await runtimes.start(id, command)
+    // Whoever asked for it comes next: what they need to be let through is looked up meanwhile.
+    addresses.find(id).catch(() => undefined)
+    return facts
+  }
+  const edge = createEdge({ tokens, addresses, relay, uses, log })
+  return { tokens, runtimes: { ...runtimes, start }, volumes, edge }
 }
 
 /** What an agent before this one left half done. Before the first command: a volume that is about to be used looks left over. */

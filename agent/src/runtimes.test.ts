@@ -258,6 +258,16 @@ test("an owner's next runtime replaces what is left of the last one, never the o
   )
 })
 
+test('a delete stops a browser whose profile is kept, and kills one whose profile goes too', async () => {
+  for (const removeVolume of [false, true]) {
+    const { engine, runtimes } = host()
+    await runtimes.start(runtime, startCommand())
+    await runtimes.delete(runtime, { generation: 1, ownerHash, removeVolume })
+    assert.equal(engine.calls.includes('stop'), !removeVolume)
+    assert.deepEqual(await engine.list({}), [])
+  }
+})
+
 test('stop removes the container, keeps the volume, and can be repeated', async () => {
   const { engine, runtimes } = host()
   await runtimes.start(runtime, startCommand())

@@ -145,7 +145,9 @@ describe('browsers that are warm', { concurrency: false }, () => {
 
   it('one whose browser has died is not given away', async () => {
     const waiting = await untilWarm()
-    const { Processes } = await stack.docker.getContainer(waiting.id).top({ ps_args: '-o pid,args' })
+    const { Processes }: { Processes: string[][] } = await stack.docker
+      .getContainer(waiting.id)
+      .top({ ps_args: '-o pid,args' })
     // The browser's own process: those that it has started say of what type they are.
     const [pid] = Processes.find(([, args]) => args?.includes('chromium') && !args.includes('--type=')) ?? []
     assert.ok(Number(pid) > 0)
