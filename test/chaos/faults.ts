@@ -29,5 +29,12 @@ export const faults: readonly Fault[] = [
 /** What a lab is started with, so that all of them can be done to it. */
 export const breakable = { ownPostgres: true, ownDisks: true, ownClocks: true } as const satisfies LabOptions
 
-/** The same with a place less than owners: some have to wait for room, or are told that there is none. */
+/** With warm browsers that are given to owners, and room for all. */
+export const warm = {
+  ...breakable,
+  gatewaySettings: { PORTHOLE_WARM: '1' },
+  agentSettings: { PORTHOLE_SLOTS: '4' },
+} as const satisfies LabOptions
+
+/** As `breakable`, with a place less than owners: some have to wait for room, or are told that there is none. */
 export const crowded = { ...breakable, agentSettings: { PORTHOLE_SLOTS: '1' } } as const satisfies LabOptions

@@ -23,12 +23,16 @@ export const listContainers = async (
         id: Id,
         name: (Names[0] ?? '').slice(1),
         runtime: Labels['porthole.runtime'] ?? '',
-        generation: Number(Labels['porthole.generation']),
+        generation: Number(Labels['porthole.generation']) + (isClaimed(Labels, Names[0] ?? '') ? 1 : 0),
         state: State,
       }),
     )
     .filter(({ name }) => !isOfEarlierLab(names, name))
 }
+
+/** A container that was warm is by its name whose it is, and of the generation after the one that it was made as. */
+const isClaimed = (labels: Record<string, string>, name: string) =>
+  labels['porthole.warm'] !== undefined && !name.endsWith(labels['browser_use.owner_hash'] ?? '')
 
 /** What an engine has. Nobody else uses it. */
 const lookAt = async (host: Pick<LabHost, 'id' | 'docker'>, names: Evidence['names']): Promise<SeenEngine> => {
@@ -38,7 +42,11 @@ const lookAt = async (host: Pick<LabHost, 'id' | 'docker'>, names: Evidence['nam
     docker.listVolumes(),
     docker.listNetworks(),
   ])
-  const volumes = (Volumes ?? []).map(({ Name }) => Name).filter(name => !isOfEarlierLab(names, name))
+  // What stands behind an owner's volume is that owner's.
+  const behind = new Set((Volumes ?? []).map(({ Labels }) => Labels?.['porthole.backing']))
+  const volumes = (Volumes ?? [])
+    .map(({ Name }) => Name)
+    .filter(name => !behind.has(name) && !isOfEarlierLab(names, name))
   const marks = await Promise.all(volumes.map(async name => [name, await markIn(host, name)] as const))
   return {
     host: id,
@@ -65,13 +73,15 @@ export const gather = async (
     db.select().from(volumeRemovals),
     db.select().from(events).orderBy(events.seq),
   ])
+  const tenantOf = new Map(runtimeRows.map(({ id, tenant }) => [id, tenant]))
   return {
     hosts: hostRows,
     tenants: tenantRows,
     runtimes: runtimeRows,
     profiles: profileRows,
     removals,
-    events: eventRows,
+    // What was warm before it was somebody's is told apart.
+    events: eventRows.filter(({ runtimeId, tenant }) => (tenantOf.get(runtimeId) ?? tenant) === tenant),
     engines: await Promise.all(lab.hosts.map(host => lookAt(host, lab.names))),
     names: lab.names,
     footprints: { before, after: await footprintOf(lab) },

@@ -3,7 +3,7 @@ import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '@porthole/db'
 import { startLab } from '../lab/kit.ts'
-import { crowded, faults } from './faults.ts'
+import { crowded, faults, warm } from './faults.ts'
 import { footprintOf } from './footprint.ts'
 import { tellHistory } from './history.ts'
 import { parseChaos, wordsOf } from './options.ts'
@@ -22,7 +22,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => st
 const say = (line: string) => void process.stdout.write(`${line}\n`)
 const runs: Ran[] = []
 
-const lab = await startLab(crowded)
+const lab = await startLab(request.warm ? warm : crowded)
 const database = connect(lab.databaseUrl, { max: 2 })
 try {
   const strangerToken = await makeStranger(lab)

@@ -6,18 +6,31 @@ const parse = (words: string) => parseChaos(words.split(' ').filter(Boolean), ['
 
 it('takes everything that can be said', () => {
   assert.deepEqual(parse(''), {
-    ...{ kind: 'run', forSeconds: undefined, seed: 42, seconds: 60, owners: 4, write: false },
+    ...{ kind: 'run', forSeconds: undefined, seed: 42, seconds: 60, owners: 4, warm: false, write: false },
     faults: ['full disk', 'partition'],
   })
-  assert.deepEqual(parse('--minutes 20 --seed 7 --seconds 30 --owners 2 --faults partition --write'), {
-    ...{ kind: 'run', forSeconds: 1200, seed: 7, seconds: 30, owners: 2, write: true, faults: ['partition'] },
+  assert.deepEqual(parse('--minutes 20 --seed 7 --seconds 30 --owners 2 --faults partition --warm --write'), {
+    ...{
+      kind: 'run',
+      forSeconds: 1200,
+      seed: 7,
+      seconds: 30,
+      owners: 2,
+      warm: true,
+      write: true,
+      faults: ['partition'],
+    },
   })
   assert.deepEqual(parse('--help'), { kind: 'help' })
 })
 
 it('says with which words a schedule comes again', () => {
   const all = ['full disk', 'partition']
-  for (const words of ['--seed 7 --seconds 30 --owners 2', '--seed 7 --seconds 30 --owners 2 --faults "partition"']) {
+  for (const words of [
+    '--seed 7 --seconds 30 --owners 2',
+    '--seed 7 --seconds 30 --owners 2 --warm',
+    '--seed 7 --seconds 30 --owners 2 --faults "partition"',
+  ]) {
     const request = parseChaos(words.replaceAll('"', '').split(' '), all, () => 0)
     assert(request.kind === 'run')
     assert.equal(wordsOf(request, all), words)

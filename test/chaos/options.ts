@@ -12,6 +12,8 @@ export type ChaosRequest =
       seconds: number
       owners: number
       faults: string[]
+      /** Whether browsers are kept warm; else there are fewer places than owners. */
+      warm: boolean
       /** Whether the table goes into docs/RELIABILITY.md. */
       write: boolean
     }
@@ -29,6 +31,7 @@ As root on Linux: each host has a Docker engine and a network namespace of its o
     --seconds N   how long one schedule is; 60 unless told
     --owners N    how many owners ask for browsers at the same time; 4 unless told
     --faults a,b  only these
+    --warm        with warm browsers, and room for all; else there are fewer places than owners
     --write       put the table into docs/RELIABILITY.md
     --help        this text
 
@@ -36,11 +39,12 @@ As root on Linux: each host has a Docker engine and a network namespace of its o
 
 /** The words that ask for one such schedule again. @param all names of the faults there are */
 export const wordsOf = (
-  { seed, seconds, owners, faults }: Pick<ChaosRequest & { kind: 'run' }, 'seed' | 'seconds' | 'owners' | 'faults'>,
+  { seed, seconds, owners, faults, warm }: Omit<ChaosRequest & { kind: 'run' }, 'kind' | 'forSeconds' | 'write'>,
   all: readonly string[],
 ): string =>
   [
     `--seed ${seed} --seconds ${seconds} --owners ${owners}`,
+    ...(warm ? ['--warm'] : []),
     // Any fault that is left out changes the plan.
     ...(faults.length === all.length ? [] : [`--faults "${faults.join(',')}"`]),
   ].join(' ')
@@ -60,6 +64,7 @@ export const parseChaos = (argv: readonly string[], faults: readonly string[], n
     seconds: { type: 'string', default: '60' },
     owners: { type: 'string', default: '4' },
     faults: { type: 'string' },
+    warm: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   } as const
@@ -90,6 +95,7 @@ export const parseChaos = (argv: readonly string[], faults: readonly string[], n
     seconds: Number(seconds),
     owners: Number(owners),
     faults: chosen,
+    warm: values.warm,
     write: values.write,
   }
 }
