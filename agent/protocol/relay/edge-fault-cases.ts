@@ -97,7 +97,7 @@ export function edgeFaultCases(open: OpenFront): void {
     const worker = async () => {
       const client = await visit(t, front)
       for (let n = 0; n < 60; n += 1) {
-        client.received = ''
+        client.forget()
         client.ask('GET', `/${n}`)
         const status = (await client.until('\r\n\r\n')).slice(9, 12)
         statuses.set(status, (statuses.get(status) ?? 0) + 1)

@@ -298,7 +298,7 @@ export function faultCases(hops: number): void {
     const worker = async () => {
       const client = await chain.connect()
       for (let i = 0; i < 60; i += 1) {
-        client.received = ''
+        client.forget()
         client.send(get(`/${i}`))
         const received = await client.until('\r\n\r\n')
         const status = received.slice(9, 12)

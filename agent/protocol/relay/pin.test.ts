@@ -143,13 +143,13 @@ describe('a pinned certificate', { concurrency: 4 }, () => {
     const chain = await startChain(t, 1, { origin: server.origin, target, relay: { tls: () => undefined } })
     const client = await chain.connect()
     for (const path of ['/1', '/2']) {
-      client.received = ''
+      client.forget()
       client.send(get(path))
       await client.until('ok')
     }
     assert.equal(server.handshakes.begun, 1)
     target.certificate = otherCertificate
-    client.received = ''
+    client.forget()
     client.send(get('/3'))
     assert.match(await client.until('"upstream-unverified"'), /^HTTP\/1\.1 503 /)
     await settled(server)

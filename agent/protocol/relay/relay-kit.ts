@@ -26,8 +26,8 @@ export async function within<T>(promise: Promise<T>, what: string, ms = patience
 /** One end of a connection, read and written as bytes. */
 export class Wire {
   readonly socket: Socket
-  /** What has come so far, as latin1. */
-  received = ''
+  /** As latin1. */
+  readonly #pieces: string[] = []
   /** `end`: a FIN came. `closed`: `reset` when it was an error. */
   readonly ended: Promise<void>
   readonly closed: Promise<'clean' | 'reset'>
@@ -49,9 +49,19 @@ export class Wire {
       this.#wake()
     })
     socket.on('data', chunk => {
-      this.received += chunk.toString('latin1')
+      this.#pieces.push(chunk.toString('latin1'))
       this.#wake()
     })
+  }
+
+  /** What has come so far, as latin1. */
+  get received(): string {
+    return this.#pieces.join('')
+  }
+
+  /** As if nothing had come yet. */
+  forget(): void {
+    this.#pieces.length = 0
   }
 
   send(text: string | Buffer): this {
@@ -61,8 +71,17 @@ export class Wire {
 
   /** Everything received, once it contains `text`. */
   async until(text: string): Promise<string> {
+    let searched = 0
+    let end = ''
+    /** Looks at what is new: all of it again with each piece would take minutes for hundreds of megabytes. */
+    const isThere = () => {
+      const fresh = end + this.#pieces.slice(searched).join('')
+      searched = this.#pieces.length
+      end = fresh.slice(-text.length)
+      return fresh.includes(text)
+    }
     const seen = async () => {
-      while (!this.received.includes(text)) {
+      while (!isThere()) {
         if (this.socket.destroyed)
           throw new Error(`Closed before ${JSON.stringify(text)}: ${this.received.slice(-500)}`)
         await new Promise<void>(resolve => this.#look.push(resolve))

@@ -24,7 +24,7 @@ export function tlsCases(hops: number): void {
     const { client, there, upstream } = await secured(t, get('/1'))
     there.send(ok)
     await client.until('ok')
-    client.received = ''
+    client.forget()
     client.send('GET /2 HTTP/1.1\r\nHost: other.example\r\n\r\n')
     await there.until('other.example')
     there.send(ok)
