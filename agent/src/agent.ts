@@ -148,6 +148,8 @@ const open = (deps: {
   const start: Runtimes['start'] = async (id, command) => {
     const facts = await runtimes.start(id, command)
     // Whoever asked for it comes next: what they need to be let through is looked up meanwhile.
+    // One that was claimed is known by the generation before.
+    addresses.suspect(id)
     addresses.find(id).catch(() => undefined)
     return facts
   }

@@ -52,7 +52,7 @@ const next = () => {
   const [warmHash, ownerHash] = ['a', 'b'].map(who => `${run}${who}${at.padStart(7, '0')}`)
   assert(warmHash && ownerHash)
   const id = `rt_01K00000000000000000000${at.padStart(3, '0')}`
-  const env = { TOKEN: `the-secret-${run}` }
+  const env = { OPENAI_API_KEY: `the-secret-${run}` }
   const base: Partial<StartCommand> = { recipe: taking, deadlineMs: 60_000 }
   return {
     id,

@@ -93,7 +93,10 @@ test('the name comes last, and nothing waits for a turn, an image or a registry'
     'ensureVolume',
     'listVolumes',
     'rename',
+    // Whether all is there still, at the same time.
     'inspect',
+    'ensureVolume',
+    'listVolumes',
     'setWeight',
   ])
 })
@@ -430,18 +433,18 @@ test('volumes that were left behind by what never had an owner are cleared, othe
   assert.deepEqual(volumeNames(), expected)
 })
 
-test('a delete that dies between the two volumes is made good at the next boot', async () => {
-  const { agent, faults, engine, volumes, volumeNames } = bench()
+test('a delete that dies between the two volumes is made good when it is asked for again', async () => {
+  const { agent, faults, engine, volumeNames } = bench()
   const runtimes = agent()
   await runtimes.start(runtime, warm())
   await runtimes.start(runtime, owners())
-  faults.listVolumes = new EngineUnavailable('gone')
+  faults.removeVolume = new EngineUnavailable('gone')
   const command = { generation: 2, ownerHash, removeVolume: true }
   await assert.rejects(runtimes.delete(runtime, command), endsIn('engine-unavailable'))
-  assert.deepEqual(volumeNames(), [warmVolume])
-  delete faults.listVolumes
+  assert.deepEqual(volumeNames(), [volume, warmVolume])
+  delete faults.removeVolume
+  await engine.removeVolume(warmVolume)
   await runtimes.delete(runtime, command)
-  await volumes.clear()
   assert.deepEqual([...engine.volumes.keys()], [])
 })
 

@@ -134,7 +134,9 @@ export const createClaims = (deps: {
     if (fault !== undefined) return { why: fault }
     signal.throwIfAborted()
     await engine.rename(id, containerName(defaults, ownerHash))
-    const last = await engine.inspect(id)
+    // Until it had its owner's name, whoever removes what they had before took the volume for unused.
+    const [last, lost] = await Promise.all([engine.inspect(id), adoptVolume(order, container, recorded)])
+    if (lost !== undefined) return { why: lost }
     const facts = last && factsOf(last)
     return facts?.state === 'running' ? { facts } : { why: 'it has ended' }
   }

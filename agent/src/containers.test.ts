@@ -45,14 +45,16 @@ test('a container that was started without an owner is whose its name says, and 
   const { 'porthole.warm': warm, ...others } = labels
   // Nothing else differs, but that it steps back, and tells nobody of a view that may be another's.
   const { labels: usual, name: usualName, volumes: usualVolumes, ...rest } = requestFor()
-  assert.deepEqual([others, name, volumes, more], [usual, usualName, usualVolumes, { ...rest, cpuShares: 64 }])
+  const env = { ...rest.env, PORTHOLE_WARM: '1' }
+  assert.deepEqual([others, name, volumes, more], [usual, usualName, usualVolumes, { ...rest, env, cpuShares: 64 }])
   const waiting = readLabels(labels, name)
   assert.deepEqual([waiting?.ownerHash, waiting?.tenant, waiting?.warm], [ownerHash, 'default', warm])
   const given = readLabels(labels, containerName(defaults, 'f'.repeat(16)))
   assert.deepEqual([given?.ownerHash, given?.tenant, given?.warm], ['f'.repeat(16), undefined, undefined])
-  // A dead one that the engine lists without a name.
+  assert.equal(given?.generation, 1 + (waiting?.generation ?? 0))
+  // A dead one that the engine lists without a name is to be removed as the one that it was.
   const nameless = readLabels(labels, '')
-  assert.deepEqual([nameless?.ownerHash, nameless?.tenant, nameless?.warm], [ownerHash, undefined, undefined])
+  assert.deepEqual([nameless?.generation, nameless?.ownerHash], [waiting?.generation, ownerHash])
   assert.equal(readLabels(usual, containerName(defaults, 'f'.repeat(16)))?.ownerHash, ownerHash)
 })
 

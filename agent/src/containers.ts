@@ -11,6 +11,8 @@ import { AgentError } from './problems.ts'
 /** Where the profile is expected when a recipe mounts none (PARITY B9). */
 const defaultDataDir = '/data'
 const keyName = 'PORTHOLE_KEY'
+/** Tells a container that it is started before it has an owner. */
+const warmName = 'PORTHOLE_WARM'
 /** Ours alone: a request's value for one of them has no effect, even where the agent sets none. */
 const reservedNames = [
   'BROWSER_ENABLE_UI',
@@ -21,6 +23,7 @@ const reservedNames = [
   // By which NVIDIA's runtime would give a container any GPU that its environment names.
   'NVIDIA_VISIBLE_DEVICES',
   keyName,
+  warmName,
 ]
 
 /** The share of a CPU of a container that nobody has asked for yet: whoever has an owner goes first. */
@@ -104,6 +107,7 @@ const containerEnv = (command: StartCommand, key: string, defaults: ContainerDef
       command.warm ? undefined : viewUrlOf(command, defaults),
     ),
     ...(recipe.keyed ? { [keyName]: key } : {}),
+    ...(command.warm ? { [warmName]: '1' } : {}),
   }
 }
 

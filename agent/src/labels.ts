@@ -79,8 +79,8 @@ export const readLabels = (labels: Labels, name: string): Recorded | undefined =
   if (!parsed.success) return undefined
   const read = parsed.data
   const warm = labels[names.warm]
-  // One without a name may have had any: it waits for nobody.
-  const isAsMade = warm === undefined || hashIn(name) === read[names.ownerHash]
+  // One that the engine has half removed may have no name any more: by its labels it can be removed for good.
+  const isAsMade = warm === undefined || (hashIn(name) ?? read[names.ownerHash]) === read[names.ownerHash]
   return {
     id: read[names.runtime],
     // Given to an owner, it is of the next one: that of the start that named them.

@@ -201,8 +201,9 @@ export const createVolumes = (deps: {
           // The engine keeps a volume for whoever has it; a container that was claimed has the one behind, and not this one.
           if (behind !== undefined && (await usersOf(owner)).length > 0)
             throw new AgentError('wrong-state', { detail: 'a container that has ended still has the volume' })
+          // First: as long as the owner's volume is there it says what is behind it, to whoever has to try again.
+          if (behind !== undefined) await engine.removeVolume(behind)
           await drop(owner)
-          if (behind !== undefined) await backings.drop(behind)
         },
         tooLong(turnMs),
       ),

@@ -12,6 +12,8 @@ export type Config = {
   screen: { width: number; height: number }
   /** What callers must send as `x-porthole-key`; undefined lets everybody in. */
   key: string | undefined
+  /** Whether it was started before it had an owner, and takes that owner's settings. */
+  takesPersonal: boolean
   /** Those of the model's settings that say something. */
   modelNames: ReadonlySet<string>
   /** Whether a model is configured, so that a `{task}` could be understood. */
@@ -64,9 +66,10 @@ const withoutSecrets = (env: Readonly<Record<string, string>>): Record<string, s
   Object.fromEntries(Object.entries(env).filter(([name]) => !isSecret(name)))
 
 /** Anything of this kind stays with this process: a page must not find it in Chromium's memory or /proc. */
-const isSecret = (name: string): boolean => name === 'PORTHOLE_KEY' || name.startsWith('OPENAI_')
+const isSecret = (name: string): boolean => name.startsWith('PORTHOLE_') || name.startsWith('OPENAI_')
 
-const modelNames = ['OPENAI_BASE_URL', 'OPENAI_API_KEY', 'MODEL_DEFAULT']
+/** All that can be told after the start: what has been started has read everything else. */
+export const modelNames: readonly string[] = ['OPENAI_BASE_URL', 'OPENAI_API_KEY', 'MODEL_DEFAULT']
 
 /** @param said the names that say something */
 const model = (said: ReadonlySet<string>): Pick<Config, 'modelNames' | 'modelConfigured'> => ({
@@ -109,6 +112,7 @@ export const parseConfig = (env: Environment): Config => {
     viewUrl: text(env, 'BROWSER_VIEW_URL'),
     screen: screen(env),
     key: env.PORTHOLE_KEY || undefined,
+    takesPersonal: env.PORTHOLE_WARM === '1' && Boolean(env.PORTHOLE_KEY),
     ...model(new Set(modelNames.filter(name => text(env, name) !== undefined))),
     childEnv: withoutSecrets(Object.fromEntries(entries)),
   }

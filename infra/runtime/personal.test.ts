@@ -9,20 +9,23 @@ const faultsOf = (body: unknown) => {
 }
 
 test('settings are an environment and perhaps a view, and nothing else', () => {
-  assert.deepEqual(faultsOf({ env: { A: 'b', _1: '' }, viewUrl: 'https://p/view' }), {
-    ...{ env: { A: 'b', _1: '' }, viewUrl: 'https://p/view' },
-  })
+  const all = { env: { MODEL_DEFAULT: 'b', OPENAI_API_KEY: '' }, viewUrl: 'https://p/view' }
+  assert.deepEqual(faultsOf(all), all)
   assert.deepEqual(faultsOf({ env: {} }), { env: {} })
   for (const none of ['', 'null', '[]', '"x"', '{']) assert.deepEqual(faultsOf(none), [''])
   assert.deepEqual(faultsOf({}), ['/env'])
   assert.deepEqual(faultsOf({ env: [], viewUrl: 1, 'a/b': 1 }), ['/a~1b', '/viewUrl', '/env'])
-  assert.deepEqual(faultsOf({ env: { '1A': 'x', 'A-B': 'x', N: 1, Z: 'a\0b', ['A'.repeat(129)]: 'x', OK: 'x' } }), [
-    ...['/env/1A', '/env/A-B', '/env/N', '/env/Z', `/env/${'A'.repeat(128)}`],
-  ])
+  assert.deepEqual(
+    faultsOf({ env: { 'A-B': 'x', MODEL_DEFAULT: 1, OPENAI_API_KEY: 'a\0b', ['A'.repeat(129)]: 'x' } }),
+    [...['/env/A-B', '/env/MODEL_DEFAULT', '/env/OPENAI_API_KEY', `/env/${'A'.repeat(128)}`]],
+  )
+  for (const viewUrl of ['x', 'javascript:1', `https://p/${'x'.repeat(2048)}`])
+    assert.deepEqual(faultsOf({ env: {}, viewUrl }), ['/viewUrl'])
 })
 
 test('what counts only at the start is refused, so that its owner gets a runtime of their own', () => {
-  assert.deepEqual(faultsOf({ env: { BROWSER_SCREEN: '1920x1080' } }), ['/env/BROWSER_SCREEN'])
+  for (const name of ['BROWSER_SCREEN', 'LD_PRELOAD', 'TZ', 'PORTHOLE_KEY'])
+    assert.deepEqual(faultsOf({ env: { [name]: 'x' } }), [`/env/${name}`])
 })
 
 test('a fault never repeats a value', () => {
@@ -33,10 +36,10 @@ test('what was taken counts from then on, and secrets stay out of the environmen
   const before = parseConfig({ A: '1', B: '2', MODEL_DEFAULT: 'm', OPENAI_BASE_URL: 'u', PORTHOLE_KEY: 'k' })
   const settings = createSettings(before)
   assert.equal(settings.current().modelConfigured, false)
-  assert.ok(settings.take({ env: { B: '3', OPENAI_API_KEY: 'a', PORTHOLE_KEY: 'other' }, viewUrl: 'https://p/view' }))
+  assert.ok(settings.take({ env: { MODEL_DEFAULT: 'n', OPENAI_API_KEY: 'a' }, viewUrl: 'https://p/view' }))
   const { viewUrl, modelConfigured, childEnv, key } = settings.current()
   assert.deepEqual([viewUrl, modelConfigured, key], ['https://p/view', true, 'k'])
-  assert.deepEqual(childEnv, { A: '1', B: '3', MODEL_DEFAULT: 'm' })
+  assert.deepEqual(childEnv, { A: '1', B: '2', MODEL_DEFAULT: 'n' })
 })
 
 test('an owner may take a setting of the model away', () => {

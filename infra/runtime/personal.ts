@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type Config, withPersonal } from './config.ts'
+import { type Config, modelNames, withPersonal } from './config.ts'
 import type { Fault } from './problem.ts'
 
 /** What a runtime that was started before it had an owner learns of that owner. */
@@ -34,9 +34,9 @@ const digest = ({ env, viewUrl }: PersonalSettings): string =>
     .update(JSON.stringify([viewUrl ?? null, Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1))]))
     .digest('base64')
 
-const envName = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/
-/** A change of them after the start would have no effect: whoever wants one needs a runtime of their own. */
-const startNames = new Set(['BROWSER_SCREEN'])
+const maxUrl = 2048
+
+const isUrl = (text: string): boolean => text.length <= maxUrl && URL.canParse(text) && /^https?:/.test(text)
 
 /**
  * Parses the body of `POST /personal`; what does not fit is told by JSON pointers, without values. By hand: an owner waits for
@@ -49,14 +49,15 @@ export const parsePersonal = (body: string): PersonalSettings | { faults: Fault[
     .filter(name => name !== 'env' && name !== 'viewUrl')
     .map(name => ({ pointer: `/${escaped(name)}`, detail: 'is not known here' }))
   const { env, viewUrl } = value
-  if (viewUrl !== undefined && typeof viewUrl !== 'string') faults.push({ pointer: '/viewUrl', detail: 'must be text' })
+  if (viewUrl !== undefined && !(typeof viewUrl === 'string' && isUrl(viewUrl)))
+    faults.push({ pointer: '/viewUrl', detail: `must be an http or https URL of at most ${maxUrl} characters` })
   const read: [string, string][] = []
   if (!isRecord(env)) faults.push({ pointer: '/env', detail: 'must be an object' })
   else
     for (const [name, text] of Object.entries(env)) {
       const fault = (detail: string) => faults.push({ pointer: `/env/${escaped(name)}`, detail })
-      if (!envName.test(name)) fault('is not a name of a variable')
-      else if (startNames.has(name)) fault('counts only when the runtime is started')
+      // Whoever wants another one needs a runtime of their own.
+      if (!modelNames.includes(name)) fault('counts only when the runtime is started')
       else if (typeof text !== 'string' || text.includes('\0')) fault('must be text without NUL')
       else read.push([name, text])
     }

@@ -39,7 +39,16 @@ export const openPorts = async (settings: Settings, { browser, display, startup,
     unusedMs: use.unusedMs,
     startSteps: startup.steps,
   })
-  const rpc = createRpcPort({ guard, browser, health, startup, use, settings, takesPersonal: key !== undefined, log })
+  const rpc = createRpcPort({
+    guard,
+    browser,
+    health,
+    startup,
+    use,
+    settings,
+    takesPersonal: config.takesPersonal,
+    log,
+  })
   const cdp = createCdpPort(browser, guard, use.note)
   const view = createViewPort({
     guard,

@@ -77,22 +77,22 @@ test('who would rather wait is answered at the end of the start, others at once'
 test('settings of an owner are taken once: the same again is fine, others are a conflict', async () => {
   const port = await openPort({ takesPersonal: true })
   try {
-    const mine = JSON.stringify({ env: { TOKEN: 'hush' }, viewUrl: 'https://p/view' })
+    const mine = JSON.stringify({ env: { OPENAI_API_KEY: 'hush', MODEL_DEFAULT: 'm' }, viewUrl: 'https://p/view' })
     assert.deepEqual(await port.give(mine), { status: 204, problem: undefined })
     assert.deepEqual(
-      [port.settings.current().viewUrl, port.settings.current().childEnv.TOKEN],
-      ['https://p/view', 'hush'],
+      [port.settings.current().viewUrl, port.settings.current().childEnv.MODEL_DEFAULT],
+      ['https://p/view', 'm'],
     )
     assert.equal((await port.give(mine)).status, 204)
-    const refused = await port.give(JSON.stringify({ env: { TOKEN: 'other' } }))
+    const refused = await port.give(JSON.stringify({ env: { OPENAI_API_KEY: 'other' } }))
     assert.deepEqual([refused.status, refused.problem.code], [409, 'already-personal'])
-    assert.equal(port.settings.current().childEnv.TOKEN, 'hush')
+    assert.equal(port.settings.current().childEnv.MODEL_DEFAULT, 'm')
     assert.equal((await port.give('', 'GET')).problem.code, 'method-not-allowed')
     const bad = await port.give(JSON.stringify({ env: { 'no name': 'hush' } }))
     assert.deepEqual([bad.status, bad.problem.errors[0].pointer], [400, '/env/no name'])
-    const large = await port.give(JSON.stringify({ env: { A: 'x'.repeat(256 * 1024) } }))
+    const large = await port.give(JSON.stringify({ env: { MODEL_DEFAULT: 'x'.repeat(256 * 1024) } }))
     assert.equal(large.status, 413)
-    assert.equal((await port.give(JSON.stringify({ env: { A: 'x'.repeat(255 * 1024) } }))).status, 409)
+    assert.equal((await port.give(JSON.stringify({ env: { MODEL_DEFAULT: 'x'.repeat(255 * 1024) } }))).status, 409)
     assert.ok(!JSON.stringify([bad, refused, port.logged]).includes('hush'))
   } finally {
     port.close()

@@ -58,6 +58,8 @@ export const reconcile = async (
     const { id, generation } = fact
     const row = byId.get(id)
     if (!row) answer.unknown.push({ id, generation })
+    // The one before is what a start that is on its way may be about to take: it removes what it does not.
+    else if (row.state === 'starting' && generation === row.generation - 1) continue
     else if (generation < row.generation) answer.remove.push({ id, generation })
     else if (generation > row.generation || row.hostId !== hostId)
       // A row older than its container, or of another host, is a database that was set back: not ours to judge.
