@@ -266,6 +266,13 @@ describe('when the host of a runtime', { concurrency: false }, () => {
         assert.deepEqual(await rowOf(row), before)
       })
 
+      it('has one that waited for an owner who was named since, only the start that names them takes it away', async () => {
+        const row = await make(name)
+        await db().execute('update runtimes set generation = generation + 1')
+        const { remove } = await tell({ ...containerOf(row), ownerHash: 'f'.repeat(16) })
+        assert.equal(remove.length, row.state === 'starting' ? 0 : 1)
+      })
+
       it('is back without the container, nothing is freed that the host has not been asked about', async () => {
         const row = await make(name)
         await db().execute(`update runtimes set state_at = now() - interval '1 minute'`)

@@ -33,6 +33,10 @@ const staleMs = 5000
 const isOver = (row: RuntimeRow) =>
   row.state === 'stopped' || row.state === 'deleted' || (row.state === 'failed' && !row.reserved)
 
+/** It waited for an owner, and the start that names them is on its way: that one removes what it does not take. */
+const isAboutToBeGiven = (row: RuntimeRow, { generation, ownerHash }: RuntimeFacts) =>
+  row.state === 'starting' && generation === row.generation - 1 && ownerHash !== row.ownerHash
+
 /**
  * Compares what a host has, read without a fault, with what the rows say it should have, and moves what differs on.
  * Nothing here deletes: what is over is named to the host, by runtime and generation.
@@ -58,8 +62,7 @@ export const reconcile = async (
     const { id, generation } = fact
     const row = byId.get(id)
     if (!row) answer.unknown.push({ id, generation })
-    // The one before is what a start that is on its way may be about to take: it removes what it does not.
-    else if (row.state === 'starting' && generation === row.generation - 1) continue
+    else if (isAboutToBeGiven(row, fact)) continue
     else if (generation < row.generation) answer.remove.push({ id, generation })
     else if (generation > row.generation || row.hostId !== hostId)
       // A row older than its container, or of another host, is a database that was set back: not ours to judge.
