@@ -80,3 +80,23 @@ it('of two transactions that wait for each other both are done, once each', asyn
     await fresh.drop()
   }
 })
+
+it('a transaction whose connection ends in the middle fails, and nothing else does', async () => {
+  const fresh = await freshDatabase()
+  const database = connect(fresh.url, { max: 4 })
+  try {
+    for (let round = 0; round < 20; round += 1) {
+      const cut = Array.from({ length: 4 }, () =>
+        database.db.transaction(async tx => {
+          await tx.execute('select 1')
+          await tx.execute('select pg_terminate_backend(pg_backend_pid())')
+        }),
+      )
+      for (const { status } of await Promise.allSettled(cut)) assert.equal(status, 'rejected')
+    }
+    await ping(database.db)
+  } finally {
+    await database.close(1)
+    await fresh.drop()
+  }
+})
