@@ -21,6 +21,16 @@ test('built-in specs are there beside an operator’s own', () => {
   assert.equal(specs.portsOf('no-such'), undefined)
 })
 
+test('kept warm are those that say so, and built-in ones as the gateway is told', () => {
+  const own = parseSpecs(
+    '{"site": {"ports": {}, "warm": 2}, "shop": {"ports": {}, "warm": "auto"}, "rare": {"ports": {}}}',
+  )
+  const kept = (specs: ReturnType<typeof createSpecs>) =>
+    specs.warm().map(({ recipe, warm }) => [recipe.name, warm] as const)
+  assert.deepEqual(Object.fromEntries(kept(createSpecs(own))), { site: 2, shop: 'auto' })
+  assert.deepEqual(kept(createSpecs([], 900, 3)), [['browser', 3]])
+})
+
 test('a spec that is wrong is named, with the place', () => {
   const wrong = (specs: object) => () => parseSpecs(JSON.stringify(specs))
   assert.throws(wrong({ site: { ports: { App: 1 } } }), /^Error: site: ports\.App/)
@@ -28,5 +38,6 @@ test('a spec that is wrong is named, with the place', () => {
   assert.throws(wrong({ site: { ports: { app: 1 }, health: { port: 'web', path: '/' } } }), /site: health: there is no/)
   assert.throws(wrong({ site: { ports: {}, memoryShare: 2 } }), /site: memoryShare/)
   assert.throws(wrong({ 'A B': { ports: {} } }), /A B: /)
+  for (const warm of [-1, 1.5, 101, 'all']) assert.throws(wrong({ site: { ports: {}, warm } }), /site: warm/)
   assert.throws(() => parseSpecs('{'), /not JSON/)
 })
