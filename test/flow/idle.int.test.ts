@@ -61,18 +61,23 @@ describe('a runtime that nobody uses', { concurrency: false }, () => {
     assert.equal(answer.status, 200, await answer.text())
   }
 
-  /** When it was last used by what its host says: the row is made to know of nothing, so that the gateway asks. */
+  /**
+   * When it was last used by what its host says: the row is made to know of nothing, so that the gateway asks. That it has put
+   * its next look off says that it has done: it would else put off the one that the next question is for.
+   */
   const lastUse = async ({ id } = alice): Promise<number> => {
     await sql`update runtimes set last_used_at = now() - interval '3590 s', idle_at = now() where id = ${id}`
     return eventually(async () => {
       const [row] = await sql`
         select state, extract(epoch from last_used_at) * 1000 as used_at from runtimes
-        where id = ${id} and last_used_at > now() - interval '3000 s'`
+        where id = ${id} and last_used_at > now() - interval '3000 s' and idle_at > now() + interval '300 s'`
       assert(row, 'the gateway has asked the host')
       assert.equal(row.state, 'running')
       return Number(row.used_at)
-    })
+    }, askedAgainMs)
   }
+  /** A host that could not answer in time is left alone for 15 s. */
+  const askedAgainMs = 45_000
   const databaseNow = async () => Number((await sql`select extract(epoch from now()) * 1000 as ms`)[0]?.ms)
   /** Hosts and gateways tell of the same use to so many milliseconds. */
   const sameMs = 500
