@@ -5,7 +5,6 @@ import type { Duplex } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { accessHeader, edgePath, hopHeader, keyHeader, problemHeader } from '@porthole/protocol'
 import { createRelay } from '@porthole/protocol/relay'
-import { eventually } from '../../test/kit/eventually.ts'
 import { createAddresses } from './addresses.ts'
 import { createApp } from './app.ts'
 import { createEdge } from './edge.ts'
@@ -32,7 +31,8 @@ const bench = async (t: TestContext) => {
   container.on('upgrade', (req, socket) => {
     seen.push(req)
     sockets.push(socket)
-    socket.write('HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhello')
+    const protocol = req.url === '/other' ? 'other' : 'websocket'
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: ${protocol}\r\nconnection: upgrade\r\n\r\nhello`)
     socket.on('error', () => undefined)
   })
   const containerPort = await listen(container, '127.0.0.1', 0)
@@ -107,7 +107,7 @@ const bench = async (t: TestContext) => {
     now += ms
     return uses.unusedMs({ id: runtime, ports: { rpc: containerPort } }, undefined)
   }
-  return { unusedAfter, seen, answers, signer, engine, runtimes, containerPort, command, get, upgrade }
+  return { unusedAfter, seen, sockets, answers, signer, engine, runtimes, containerPort, command, get, upgrade }
 }
 
 const seconds = () => Math.floor(Date.now() / 1000)
@@ -246,18 +246,39 @@ test('an upgrade outside the edge is refused', async t => {
   assert.equal((await upgrade('/v1/runtimes', 'x')).status, 404)
 })
 
-test('requests, and what a client sends on a socket, count as use of the runtime', async t => {
-  const { signer, get, upgrade, unusedAfter } = await bench(t)
+/** Of a client: its mask is 0. */
+const pong = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
+const message = Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x61])
+
+test('requests, and messages that a client sends on a socket, count as use of the runtime', async t => {
+  const { sockets, signer, get, upgrade, unusedAfter } = await bench(t)
   await get(path('/health'), { [hopHeader]: await signer.hop() })
   assert.equal(unusedAfter(1000), 1000, 'to ask whether it is well is none')
   await get(path('/'), { [hopHeader]: await signer.hop() })
   assert.equal(unusedAfter(50), 50)
   const { socket } = await upgrade(path('/socket'), await signer.hop())
+  const there = sockets[0] ?? assert.fail('the container has no socket')
   assert(socket)
+  /** Resolves when the container has it: then it was looked at. */
+  const send = async (bytes: Buffer) => {
+    socket.write(bytes)
+    assert.deepEqual((await once(there, 'data'))[0], bytes)
+  }
   assert.equal(unusedAfter(300), 300)
-  socket.write('x')
-  // Only what is read counts: until it is there is nothing to await.
-  await eventually(() => assert.equal(unusedAfter(1), 0))
+  await send(pong)
+  assert.equal(unusedAfter(100), 400, 'a pong is none')
+  await send(message)
+  assert.equal(unusedAfter(1), 0)
   assert.equal(unusedAfter(400), 400)
   socket.destroy()
+})
+
+test('on a socket that is upgraded to something else every byte is use', async t => {
+  const { sockets, signer, upgrade, unusedAfter } = await bench(t)
+  const { socket } = await upgrade(path('/other'), await signer.hop())
+  assert.equal(unusedAfter(300), 300)
+  socket?.write(pong)
+  await once(sockets[0] ?? assert.fail('the container has no socket'), 'data')
+  assert.equal(unusedAfter(1), 0)
+  socket?.destroy()
 })

@@ -15,6 +15,7 @@ import type { GatewayTokens } from './gateway-tokens.ts'
 import { stale } from './generations.ts'
 import { AgentError, problemOf, toAgentError } from './problems.ts'
 import { isHealthLook, type Uses } from './uses.ts'
+import { SentBytes } from './uses-frames.ts'
 
 /** Edge traffic: from the gateway to a port of a container. Neither method rejects. */
 export type Edge = {
@@ -58,14 +59,14 @@ export const createEdge = (deps: {
         // A program that compares a page's Origin with its Host would else refuse its own pages.
         ...(isOwnPage(req.headers) ? { origin } : {}),
       },
-      drop: name => name.startsWith(ownHeaders),
+      drop: isOwn,
       forwarded: 'keep',
       answerHeader: (name, value) => {
-        if (name.startsWith(ownHeaders)) return undefined
+        if (isOwn(name)) return undefined
         return name === 'location' || name === 'content-location' ? withoutOrigin(value, origin) : value
       },
       signal: ended,
-      problem: ({ title }) => answerOf(new AgentError('port-unreachable', { detail: title })),
+      problem: unreachable,
     }
     return { way, target }
   }
@@ -85,6 +86,18 @@ export const createEdge = (deps: {
     const { runtimeId: runtime, generation, port } = way
     const ms = Math.round(performance.now() - startedAt)
     log.debug({ runtime, generation, port, kind, ms, ...result }, 'edge')
+  }
+
+  /** What a socket's container is used for, until it has ended. */
+  const follow = async (passed: Promise<RelayResult>, way: Way, sent: SentBytes): Promise<void> => {
+    const startedAt = performance.now()
+    const { runtimeId, port } = way
+    const leave = uses?.enter({ runtimeId, port, kind: 'socket', bytes: () => sent.count })
+    try {
+      settle(way, await passed, startedAt, 'socket')
+    } finally {
+      leave?.()
+    }
   }
 
   const refuse = (error: unknown): AgentError => {
@@ -119,18 +132,22 @@ export const createEdge = (deps: {
       }
     },
     upgrade: async (req, socket, head) => {
-      const startedAt = performance.now()
       // Until the relay takes over, a reset by the client must not end the process.
       const onError = () => socket.destroy()
       socket.on('error', onError)
       try {
         const { way, target } = await admit(req)
         socket.off('error', onError)
-        const { runtimeId, port } = way
-        const leave = uses?.enter({ runtimeId, port, kind: 'socket', bytes: () => req.socket.bytesRead })
-        const result = await relay.upgrade(req, socket, head, target)
-        leave?.()
-        settle(way, result, startedAt, 'socket')
+        const sent = new SentBytes()
+        const onJoined = (protocol: string) => {
+          if (protocol.toLowerCase() !== 'websocket') sent.countAll()
+        }
+        const passed = relay.upgrade(req, socket, head, { ...target, onJoined, onSent: piece => sent.take(piece) })
+        // Not awaited here: this would keep the request for as long as the socket.
+        follow(passed, way, sent).catch(error => {
+          refuse(error)
+          socket.destroy()
+        })
       } catch (error) {
         const { status, ...answer } = answerOf(refuse(error))
         if (!socket.destroyed) refuseUpgrade(req, socket, status, answer)
@@ -138,6 +155,11 @@ export const createEdge = (deps: {
     },
   }
 }
+
+const isOwn = (name: string): boolean => name.startsWith(ownHeaders)
+
+const unreachable: RelayTarget['problem'] = ({ title }) =>
+  answerOf(new AgentError('port-unreachable', { detail: title }))
 
 /** Whether a page that the container has served asks: of the origin that the gateway gave it. */
 const isOwnPage = ({ origin, ...headers }: http.IncomingHttpHeaders): boolean =>

@@ -2,7 +2,7 @@ import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { type Relay, refuseUpgrade, relayServerOptions } from '@porthole/protocol/relay'
+import { ownHead, type Relay, refuseUpgrade, relayServerOptions } from '@porthole/protocol/relay'
 import type { Hono } from 'hono'
 import type { Certificate } from './certificate.ts'
 import { type Edge, edgePrefix } from './edge.ts'
@@ -38,7 +38,7 @@ export const createAgentServer = (deps: {
   })
   server.on('upgrade', (req, socket, head) => {
     const edge = deps.edge()
-    if (edge && isEdge(req)) void edge.upgrade(req, socket, head)
+    if (edge && isEdge(req)) void edge.upgrade(req, socket, ownHead(head))
     // Never on the bare socket: Node has taken its own error listener off, and a reset would end the process.
     else refuseUpgrade(req, socket, 404, { headers: {}, body: '' })
   })

@@ -5,14 +5,15 @@ export type Exchange = {
   runtimeId: string
   port: string
   kind: 'request' | 'socket'
-  /** Bytes that have come from the client so far. */
+  /** Bytes that have come from the client so far, those of them that are use. */
   bytes(): number
 }
 
 /**
- * When the ports of this host's runtimes were last used: a request for as long as it lasts, a socket that opens, and bytes that
- * come from its client. All use of a runtime passes here; a container that tells pings and screen updates from it knows
- * better (`told`), of the ports that it sees to itself. Of those only what has just begun counts, as it may not have seen that.
+ * When the ports of this host's runtimes were last used: a request for as long as it lasts, a socket that opens, and messages
+ * that come from its client. All use of a runtime passes here; a container that tells a person's input from what a viewer asks for
+ * by itself knows better (`told`), of the ports that it sees to itself. Of those only what has just begun counts, as it may
+ * not have seen that.
  */
 export type Uses = {
   /** @returns to be called when it is over */

@@ -26,11 +26,17 @@ export type ProblemCode = keyof typeof problems
 /** One fault in a body: a JSON pointer (RFC 6901) and what is wrong there. */
 export type Fault = { pointer: string; detail: string }
 
-export type Problem = { code: ProblemCode; detail?: string | undefined; errors?: Fault[] | undefined }
+export type Problem = {
+  code: ProblemCode
+  detail?: string | undefined
+  errors?: Fault[] | undefined
+  /** Of a runtime that is not well: milliseconds since it was last used. */
+  unusedMs?: number | undefined
+}
 
-const body = ({ code, detail, errors }: Problem): string => {
+const body = ({ code, detail, errors, unusedMs }: Problem): string => {
   const [status, title] = problems[code]
-  return JSON.stringify({ type: 'about:blank', title, status, code, detail, errors })
+  return JSON.stringify({ type: 'about:blank', title, status, code, detail, errors, unusedMs })
 }
 
 /** Answers a request with RFC 9457 `application/problem+json`. */

@@ -12,7 +12,7 @@ import { createUse } from './use.ts'
 /** An RPC port whose browser comes up when `startup` is finished. */
 const openPort = async ({ takesPersonal = false } = {}) => {
   const startup = createStartup()
-  let health: Health = { problem: 'browser-down' }
+  let health: Health = { problem: 'browser-down', unusedMs: 7000 }
   let asked = 0
   const logged: string[] = []
   const settings = createSettings(parseConfig({}))
@@ -47,7 +47,7 @@ const openPort = async ({ takesPersonal = false } = {}) => {
     asked: () => asked,
     arrived: () => once(server, 'request'),
     finish: () => {
-      health = { status: 'ready' }
+      health = { status: 'ready', unusedMs: 0 }
       startup.finish()
     },
     close: () => {
@@ -69,6 +69,23 @@ test('who would rather wait is answered at the end of the start, others at once'
     port.finish()
     assert.equal((await held).status, 200)
     assert.equal((await port.ask({ prefer: 'wait=10' })).status, 200)
+  } finally {
+    port.close()
+  }
+})
+
+test('a runtime that is not well says what is wrong, and how long ago it was used', async () => {
+  const port = await openPort()
+  try {
+    const answer = await port.ask({})
+    assert.equal(answer.headers.get('content-type'), 'application/problem+json')
+    assert.deepEqual(await answer.json(), {
+      type: 'about:blank',
+      title: 'Chromium does not answer',
+      status: 503,
+      code: 'browser-down',
+      unusedMs: 7000,
+    })
   } finally {
     port.close()
   }

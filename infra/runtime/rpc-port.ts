@@ -54,7 +54,8 @@ const answer = async (options: RpcOptions, turns: Turns, request: IncomingMessag
     // Whoever waits for a start hears of its end by an answer that is held until then.
     if (waitMs > 0) await options.startup.finished(waitMs, untilGone(response))
     const { problem, ...facts } = await options.health()
-    return problem === undefined ? sendJson(response, 200, facts) : sendProblem(response, { code: problem })
+    if (problem === undefined) return sendJson(response, 200, facts)
+    return sendProblem(response, { code: problem, unusedMs: facts.unusedMs })
   }
   if (path === '/personal' && options.takesPersonal) return personal(options, request, response)
   if (path !== '/run') return sendProblem(response, { code: 'not-found' })

@@ -165,6 +165,29 @@ describe('a runtime that nobody uses', { concurrency: false }, () => {
     await remove(stack, site.id)
   })
 
+  it('pongs to a server that pings are no use, and a message between them is', async () => {
+    const site = await ensure(stack, { userId: 'pinged', spec: 'site', idle: { stopAfter: 3600 } })
+    const pinged = new WebSocket(socketUrl('port/app/pinged', site), {
+      headers: authorization(stack),
+      perMessageDeflate: false,
+    })
+    let pings = 0
+    pinged.on('ping', () => {
+      pings += 1
+    })
+    await once(pinged, 'open')
+    const opened = await lastUse(site)
+    await eventually(async () => assert(pings > 3 && (await databaseNow()) - opened > 3 * sameMs))
+    const still = await lastUse(site)
+    assert(still - opened < sameMs, `used ${Math.round(still - opened)} ms later`)
+    const from = await databaseNow()
+    pinged.send('hello')
+    await once(pinged, 'message')
+    assert((await lastUse(site)) >= from - sameMs)
+    pinged.terminate()
+    await remove(stack, site.id)
+  })
+
   it('a call of the API is use', async () => {
     await sql`update runtimes set last_used_at = now() - interval '1000 s' where id = ${alice.id}`
     const answer = await stack.call('POST', `/v1/runtimes/${alice.id}/touch`)

@@ -1,6 +1,6 @@
 /**
  * A small web application for a container: what it is asked, it tells. Runs in the browser image as
- * `node -e <this text>`; listens on 3000 (`app`) and 3001 (`api`).
+ * `node -e <this text>`; listens on 3000 (`app`) and 3001 (`api`). Its sockets echo, and those under `/pinged` ping ten times a second.
  */
 export const portApp = `
 const http = require('node:http')
@@ -30,12 +30,20 @@ const upgrade = (req, socket) => {
   const accept = crypto.createHash('sha1').update(req.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64')
   socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\nSec-WebSocket-Accept: ' + accept + '\\r\\n\\r\\n')
   socket.on('error', () => {})
+  if (req.url === '/pinged') {
+    const beat = setInterval(() => socket.write(Buffer.from([137, 0])), 100)
+    socket.on('close', () => clearInterval(beat))
+  }
   socket.on('data', data => {
-    if ((data[0] & 15) === 8) return socket.end()
-    const length = data[1] & 127
-    const mask = data.subarray(2, 6)
-    const text = Buffer.from(data.subarray(6, 6 + length).map((byte, n) => byte ^ mask[n % 4]))
-    socket.write(Buffer.concat([Buffer.from([129, text.length]), text]))
+    for (let rest = data; rest.length > 0; ) {
+      const opcode = rest[0] & 15
+      if (opcode === 8) return socket.end()
+      const length = rest[1] & 127
+      const mask = rest.subarray(2, 6)
+      const text = Buffer.from(rest.subarray(6, 6 + length).map((byte, n) => byte ^ mask[n % 4]))
+      if (opcode !== 10) socket.write(Buffer.concat([Buffer.from([129, text.length]), text]))
+      rest = rest.subarray(6 + length)
+    }
   })
 }
 for (const port of [3000, 3001]) http.createServer(answer).on('upgrade', upgrade).listen(port)

@@ -78,6 +78,7 @@ test('a connection that sleeps after much has passed holds no large buffer', asy
   let taken = 0
   let most = 0
   const counted = {
+    small: buffers.small,
     take: () => {
       taken += 1
       most = Math.max(most, taken)

@@ -1,7 +1,7 @@
 import type { OnReadOpts, Socket } from 'node:net'
 
-/** Bytes of the buffer that each connection has, and of the one that it has while much comes. */
-const smallBytes = 4 * 1024
+/** Bytes of the buffer that all connections share, and of the one that a connection has while much comes. */
+const smallBytes = 16 * 1024
 const largeBytes = 256 * 1024
 /** Large buffers in use at a time. Connections beyond have one of their own of this size, while much comes. */
 const maxLarge = 256
@@ -9,8 +9,10 @@ const fairBytes = 32 * 1024
 /** Large buffers that are kept for the next connection: fresh memory costs more than what is read into it. */
 const maxSpare = 16
 
-/** The large buffers of one relay. */
+/** The buffers of one relay. */
 export interface Buffers {
+  /** What is read into it is to be copied at once: the next read of any connection is read over it. */
+  readonly small: Buffer
   /** Not to be used after `giveBack` of it. */
   take(): Buffer
   giveBack(buffer: Buffer): void
@@ -25,6 +27,7 @@ export function createBuffers(): Buffers {
     if (buffer.length === largeBytes) used -= 1
   }
   return {
+    small: Buffer.allocUnsafeSlow(smallBytes),
     take() {
       if (used >= maxLarge) return Buffer.allocUnsafeSlow(fairBytes)
       used += 1
@@ -39,28 +42,28 @@ export function createBuffers(): Buffers {
 }
 
 /**
- * Reads a TCP connection into one buffer of its own again and again (`onread` of `net.Socket`), where Node would make a
- * buffer of 64 KiB for each read. While more is there than fits, the buffer is a large one.
+ * Reads a TCP connection into a buffer that is there (`onread` of `net.Socket`), where Node would make one of 64 KiB for each
+ * read. That buffer is everybody's, as a read is over before the next one begins, so a connection that is idle has none.
+ * While more is there than fits, it has a large one of its own.
  *
  * Until it is told where to, what is read is an ordinary readable stream: for the handshake.
  */
 export class Reader {
   readonly onread: OnReadOpts
   readonly #buffers: Buffers
-  readonly #small: Buffer = Buffer.allocUnsafeSlow(smallBytes)
   #large: Buffer | undefined
   #socket: Socket | undefined
   #sink: Socket | undefined
 
   constructor(buffers: Buffers) {
     this.#buffers = buffers
-    this.onread = { buffer: () => this.#large ?? this.#small, callback: bytes => this.#onBytes(bytes) }
+    this.onread = { buffer: () => this.#large ?? buffers.small, callback: bytes => this.#onBytes(bytes) }
   }
 
   /** Once, before anything is read of a socket that was made with `onread`. */
   reads(socket: Socket): void {
     this.#socket = socket
-    socket.once('close', () => {
+    socket.on('close', () => {
       if (this.#large !== undefined) this.#buffers.forfeit(this.#large)
       this.#large = undefined
     })
@@ -82,15 +85,18 @@ export class Reader {
   }
 
   #onBytes(bytes: number): boolean {
-    const buffer = this.#large ?? this.#small
-    const read = buffer.subarray(0, bytes)
-    if (this.#sink === undefined) return this.#socket?.push(Buffer.from(read)) ?? false
-    const goesOn = pass(read, this.#sink)
-    if (this.#large === undefined) {
-      if (bytes === buffer.length) this.#large = this.#buffers.take()
-    } else if (goesOn && bytes < buffer.length) {
-      // That was all there was for now. One that sleeps after this keeps the small buffer only.
-      this.#buffers.giveBack(this.#large)
+    const sink = this.#sink
+    const large = this.#large
+    if (sink === undefined || large === undefined) {
+      const read = Buffer.from(this.#buffers.small.subarray(0, bytes))
+      if (sink === undefined) return this.#socket?.push(read) ?? false
+      if (bytes === smallBytes) this.#large = this.#buffers.take()
+      return sink.write(read)
+    }
+    const goesOn = pass(large.subarray(0, bytes), sink)
+    if (goesOn && bytes < large.length) {
+      // That was all there was for now. One that sleeps after this has no buffer.
+      this.#buffers.giveBack(large)
       this.#large = undefined
     }
     return goesOn

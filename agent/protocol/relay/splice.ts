@@ -17,12 +17,16 @@ export interface Patience {
   halfOpenMs: number
 }
 
-/** Carries bytes both ways between two connected sockets until both are closed. */
+/**
+ * Carries bytes both ways between two connected sockets until both are closed.
+ * @param onSent given every piece of the client's, to look at only
+ */
 export function splice(
   client: Socket,
   { socket: upstream, reader }: { socket: Socket; reader?: Reader },
   patience: Patience,
   silence: Silence,
+  onSent?: (piece: Buffer) => void,
 ): Splice {
   let code: RelayErrorCode | undefined
   const { promise: ended, resolve } = Promise.withResolvers<RelayErrorCode | undefined>()
@@ -41,7 +45,7 @@ export function splice(
   }
   const forget = silence.watch(watched)
   const closing = (closed: Socket, other: Socket, reason: RelayErrorCode) => {
-    closed.once('close', () => {
+    closed.on('close', () => {
       const wasClean = closed.readableEnded && closed.writableFinished
       if (!wasClean && !other.destroyed) {
         code ??= reason
@@ -55,31 +59,35 @@ export function splice(
   closing(client, upstream, 'client-gone')
   closing(upstream, client, 'upstream-failed')
 
-  const onEnd = () => {
-    fins += 1
-    const { idleMs, halfOpenMs } = patience
-    watched.patienceMs = idleMs > 0 && halfOpenMs > 0 ? Math.min(idleMs, halfOpenMs) : idleMs || halfOpenMs
+  const ending = (ended: Socket, other: Socket) => {
+    onEnded(ended, () => {
+      fins += 1
+      const { idleMs, halfOpenMs } = patience
+      watched.patienceMs = idleMs > 0 && halfOpenMs > 0 ? Math.min(idleMs, halfOpenMs) : idleMs || halfOpenMs
+      other.end()
+    })
   }
-  onceEnded(client, onEnd)
-  onceEnded(upstream, onEnd)
-
-  carry(client, upstream)
-  onceEnded(client, () => upstream.end())
+  carry(client, upstream, onSent)
+  ending(client, upstream)
   if (!reader?.passTo(client)) carry(upstream, client)
-  onceEnded(upstream, () => client.end())
+  ending(upstream, client)
   return { ended, stop }
 }
 
 /** One direction: as fast as the reader reads. */
-function carry(from: Socket, to: Socket): void {
+function carry(from: Socket, to: Socket, look?: (piece: Buffer) => void): void {
   from.on('data', chunk => {
+    look?.(chunk)
     if (!to.write(chunk)) from.pause()
   })
   to.on('drain', () => from.resume())
 }
 
-/** A FIN that came before anybody listened, while the upgrade was still being answered, is not told again. */
-function onceEnded(socket: Socket, then: () => void): void {
+/**
+ * A FIN that came before anybody listened, while the upgrade was still being answered, is not told again. It comes once, so
+ * nothing has to take the listener off.
+ */
+function onEnded(socket: Socket, then: () => void): void {
   if (socket.readableEnded) then()
-  else socket.once('end', then)
+  else socket.on('end', then)
 }

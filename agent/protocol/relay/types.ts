@@ -39,8 +39,13 @@ export interface RelayTarget {
    * discarded. `rawHeaders` is flat, `[name, value, …]`.
    */
   instead?: (status: number, rawHeaders: readonly string[]) => (RelayProblem & { status: number }) | undefined
-  /** Called when an upgrade's two sockets are joined: the upstream has said 101, and the client is told. */
-  onJoined?: () => void
+  /** Called when an upgrade's two sockets are joined: the upstream has said 101, to `protocol`, and the client is told. */
+  onJoined?: (protocol: string) => void
+  /**
+   * Given, after `onJoined`, every piece of what the client of an upgrade sends, in order, as it is passed on. It looks at it
+   * only: the piece is not its own, neither to change nor to keep, and it may not throw.
+   */
+  onSent?: (piece: Buffer) => void
   /** Set last on the upstream's answer: each replaces whatever the upstream sent under that name. Not on problems. */
   answerHeaders?: Readonly<Record<string, string>>
   /** From connected to the answer's head; then 504. Default 300 000 for HTTP, 15 000 for an upgrade. 0: none. */

@@ -37,6 +37,24 @@ export function upgradeCases(hops: number): void {
     assert.deepEqual(await chain.result(), { status: 101, bytesIn: 16, bytesOut: 15 })
   })
 
+  test('what the client sends is shown as it is passed on, from what came before the 101 on', async t => {
+    const upstream = await RawUpstream.start(t)
+    const shown: string[] = []
+    const target = {
+      onJoined: (protocol: string) => shown.push(`${protocol}:`),
+      onSent: (piece: Buffer) => shown.push(piece.toString('latin1')),
+    }
+    const chain = await startChain(t, hops, { origin: upstream.origin, target })
+    const client = (await chain.connect()).send(`${upgrade()}early1`)
+    const there = await upstream.request()
+    client.send('early2')
+    there.send(`${switching}not-this`)
+    await client.until('not-this')
+    client.send('late')
+    await there.until('late')
+    assert.equal(shown.join(''), 'websocket:early1early2late')
+  })
+
   test('much that is sent before the 101 arrives whole', async t => {
     const upstream = await RawUpstream.start(t)
     const chain = await startChain(t, hops, { origin: upstream.origin })

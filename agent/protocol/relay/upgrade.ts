@@ -25,22 +25,21 @@ export const isWebSocketUpgrade = (req: http.IncomingMessage): boolean =>
   req.httpVersion === '1.1' &&
   !hasBody(req)
 
+/** What is needed until the sockets are joined, and not for as long as they are. */
+type Handshake = { req: http.IncomingMessage; head: Buffer; target: RelayTarget; reader: Reader; connect: Connect }
+
 /**
  * One upgrade. Until the upstream says 101 nothing of the client's but the request's own head goes there, and any other
  * answer is the last thing on the client's connection.
  */
 export class UpgradeExchange {
   readonly #client: Socket
-  readonly #connect: Connect
-  readonly #head: Buffer
-  readonly #reader: Reader
-  readonly #req: http.IncomingMessage
   readonly #silence: Silence
-  readonly #target: RelayTarget
   readonly #over = Promise.withResolvers<RelayResult>()
   #answer: { out: Answer; res: http.ServerResponse } | undefined
   #code: RelayErrorCode | undefined
   #giveUp: ((reason: RelayFault) => void) | undefined
+  #handshake: Handshake | undefined
   #splice: Splice | undefined
 
   constructor(
@@ -50,60 +49,60 @@ export class UpgradeExchange {
     head: Buffer,
     target: RelayTarget,
   ) {
-    this.#connect = connect
     this.#silence = silence
     this.#client = asSocket(socket)
-    this.#head = head
-    this.#reader = new Reader(buffers)
-    this.#req = req
-    this.#target = target
+    this.#handshake = { req, head, target, reader: new Reader(buffers), connect }
     this.#client.on('error', () => {})
     this.#client.setNoDelay(true)
     this.#client.setKeepAlive(true, probeAfterMs)
     this.#client.setTimeout(0)
     this.#client.allowHalfOpen = true
-    this.#client.once('close', this.#onClientClose)
+    this.#client.on('close', this.#onClientClose)
   }
 
   /** Resolves when both sockets are closed. `refusal`: why it is not even tried. */
   run(refusal?: RelayErrorCode): Promise<RelayResult> {
     if (this.#client.closed) this.#onClientClose()
     else if (refusal !== undefined) this.stop(refusal)
-    else this.#ask()
+    else if (this.#handshake !== undefined) this.#ask(this.#handshake)
     return this.#over.promise
   }
 
   stop(code: RelayErrorCode): void {
     this.#code ??= code
-    if (this.#splice !== undefined) {
-      this.#splice.stop(code)
-      return
-    }
+    this.#splice?.stop(code)
+    if (this.#handshake === undefined) return
     this.#giveUp?.(new RelayFault(code))
-    this.#answering().out.fail(code)
+    this.#answering(this.#handshake).out.fail(code)
   }
 
-  #ask(): void {
-    const { origin, path, answerTimeoutMs = defaultAnswerTimeoutMs } = this.#target
+  #ask(handshake: Handshake): void {
+    const { req, target, reader, connect } = handshake
+    const { origin, path, answerTimeoutMs = defaultAnswerTimeoutMs } = target
     let headers: string[]
     try {
-      headers = [...requestHeaders(this.#req, this.#target), 'Connection', 'Upgrade', 'Upgrade', 'websocket']
+      headers = [...requestHeaders(req, target), 'Connection', 'Upgrade', 'Upgrade', 'websocket']
     } catch (error) {
       this.stop(codeOf(error))
       return
     }
-    const question = { origin, path, method: 'GET', headers, reader: this.#reader, answerTimeoutMs }
-    this.#giveUp = ask(this.#connect, question, {
+    const question = { origin, path, method: 'GET', headers, reader, answerTimeoutMs }
+    this.#giveUp = ask(connect, question, {
       asked: request => {
-        request.on('upgrade', (answer, upstream, head) => this.#join(answer, asSocket(upstream), head))
-        request.on('response', answer => this.#refuse(answer))
+        request.on('upgrade', (answer, upstream, head) => this.#join(handshake, answer, asSocket(upstream), head))
+        request.on('response', answer => this.#refuse(handshake, answer))
         request.end()
       },
       failed: error => this.stop(codeOf(error)),
     })
   }
 
-  #join(answer: http.IncomingMessage, upstream: Socket, upstreamHead: Buffer): void {
+  #join(
+    { head, target, reader }: Handshake,
+    answer: http.IncomingMessage,
+    upstream: Socket,
+    upstreamHead: Buffer,
+  ): void {
     upstream.on('error', () => {})
     this.#giveUp = undefined
     if (this.#client.destroyed || this.#answer !== undefined) {
@@ -112,17 +111,22 @@ export class UpgradeExchange {
     }
     const client = this.#client
     const protocol = answer.headers.upgrade ?? 'websocket'
-    const headers = [...answerHeaders(answer.rawHeaders, this.#target), 'Connection', 'Upgrade', 'Upgrade', protocol]
-    const base = { in: client.bytesRead - client.readableLength - this.#head.length, out: 0 }
+    const headers = [...answerHeaders(answer.rawHeaders, target), 'Connection', 'Upgrade', 'Upgrade', protocol]
+    const base = { in: client.bytesRead - client.readableLength - head.length, out: 0 }
     client.cork()
     client.write(headOf(answer.statusMessage ?? 'Switching Protocols', headers), 'latin1')
     base.out = client.bytesWritten
     if (upstreamHead.length > 0) client.write(upstreamHead)
     client.uncork()
-    if (this.#head.length > 0) upstream.write(this.#head)
-    const { idleTimeoutMs: idleMs = 0, halfOpenTimeoutMs: halfOpenMs = defaultHalfOpenTimeoutMs } = this.#target
-    this.#splice = splice(client, { socket: upstream, reader: this.#reader }, { idleMs, halfOpenMs }, this.#silence)
-    this.#target.onJoined?.()
+    if (head.length > 0) upstream.write(head)
+    const { idleTimeoutMs: idleMs = 0, halfOpenTimeoutMs: halfOpenMs = defaultHalfOpenTimeoutMs } = target
+    const { onSent, onJoined } = target
+    const far = { socket: upstream, reader }
+    this.#splice = splice(client, far, { idleMs, halfOpenMs }, this.#silence, onSent)
+    this.#handshake = undefined
+    onJoined?.(protocol)
+    // What the splice carries comes later: a socket does not flow before the next tick.
+    if (head.length > 0) onSent?.(head)
     this.#splice.ended.then(code => {
       const bytesIn = client.bytesRead - base.in
       const bytesOut = client.bytesWritten - base.out
@@ -131,15 +135,15 @@ export class UpgradeExchange {
   }
 
   /** The upstream's no, whole, and then the end. */
-  #refuse(answer: http.IncomingMessage): void {
-    const { out, res } = this.#answering()
-    if (out.code === undefined) passAnswer(answer, res, out, this.#target.idleTimeoutMs ?? defaultIdleTimeoutMs)
+  #refuse(handshake: Handshake, answer: http.IncomingMessage): void {
+    const { out, res } = this.#answering(handshake)
+    if (out.code === undefined) passAnswer(answer, res, out, handshake.target.idleTimeoutMs ?? defaultIdleTimeoutMs)
   }
 
-  #answering(): { out: Answer; res: http.ServerResponse } {
+  #answering({ req, target }: Handshake): { out: Answer; res: http.ServerResponse } {
     if (this.#answer === undefined) {
-      const res = responseOn(this.#req, this.#client)
-      this.#answer = { out: new Answer(res, this.#target), res }
+      const res = responseOn(req, this.#client)
+      this.#answer = { out: new Answer(res, target), res }
     }
     return this.#answer
   }

@@ -1,6 +1,6 @@
 import type http from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type Relay, type RelayResult, refuseUpgrade, relayErrors } from '@porthole/protocol/relay'
+import { ownHead, type Relay, type RelayResult, refuseUpgrade, relayErrors } from '@porthole/protocol/relay'
 import { ulid } from 'ulid'
 import type { Limits } from '../config.ts'
 import { admit, type House } from '../house.ts'
@@ -85,6 +85,19 @@ export const createUpgradeHandler = (house: House, relay: Relay, limits: Pick<Li
     }
   }
 
+  /** What is written down of a socket when it has ended. */
+  const follow = async (
+    passed: Promise<RelayResult>,
+    entry: Omit<Parameters<House['audit']['record']>[0], 'status' | 'code'>,
+    line: Readonly<Record<string, string>>,
+  ): Promise<void> => {
+    const startedAt = house.now()
+    const result = await passed
+    if (result.status !== 101)
+      house.audit.record({ ...entry, status: result.status || goneStatus, code: codeOf(result) })
+    house.log.info({ ...line, ms: house.now() - startedAt, ...result }, 'edge socket closed')
+  }
+
   const handle = async (req: http.IncomingMessage, socket: Duplex, head: Buffer) => {
     const requestId = ulid()
     const gone = new AbortController()
@@ -108,18 +121,13 @@ export const createUpgradeHandler = (house: House, relay: Relay, limits: Pick<Li
     }
     const { visit, door, target, place, cut } = opened
     const { runtime, ...rest } = target
-    const startedAt = house.now()
-    const record = (status: number, code: string | null) =>
-      house.audit.record({
-        tenant: visit.tenant,
-        subject: visit.subject,
-        tokenId: visit.tokenId ?? null,
-        action: `open ${door} socket`,
-        target: `/${door}/${runtime.ownerHash}`,
-        ...{ status, code },
-        address: req.socket.remoteAddress ?? '',
-        requestId,
-      })
+    const { tenant, subject, tokenId } = visit
+    const entry = {
+      ...{ tenant, subject, tokenId: tokenId ?? null, requestId },
+      action: `open ${door} socket`,
+      target: `/${door}/${runtime.ownerHash}`,
+      address: req.socket.remoteAddress ?? '',
+    }
     const passed = relay.upgrade(req, socket, head, {
       ...rest,
       signal: cut,
@@ -128,19 +136,15 @@ export const createUpgradeHandler = (house: House, relay: Relay, limits: Pick<Li
       idleTimeoutMs: limits.socketIdleMs,
       problem: relayProblem(requestId),
       // An open socket is in the audit while it is open, not only when it has ended.
-      onJoined: () => record(101, null),
+      onJoined: () => house.audit.record({ ...entry, status: 101, code: null }),
     })
-    const result = await passed.finally(place.leave)
-    if (result.status !== 101) record(result.status || goneStatus, codeOf(result))
     socket.off('error', leave)
-    house.log.info(
-      { requestId, tenant: visit.tenant, runtime: visit.runtime.id, door, ms: house.now() - startedAt, ...result },
-      'edge socket closed',
-    )
+    // Not awaited here: this would keep the request for as long as the socket.
+    return follow(passed.finally(place.leave), entry, { requestId, tenant, runtime: visit.runtime.id, door })
   }
 
   return (req, socket, head) => {
-    handle(req, socket, head).catch(error => {
+    handle(req, socket, ownHead(head)).catch(error => {
       house.log.error({ err: error }, 'upgrade failed')
       socket.destroy()
     })

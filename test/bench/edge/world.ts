@@ -98,7 +98,7 @@ export const openEdgeWorld = async (): Promise<EdgeWorld> => {
       keep(startNginxProxy({ dir, name, port: await freePort(), program, upstream, buffers }), measuredCore)
     const proxy = async (kind: 'relay' | 'unasked' | 'http-proxy', upstream: number, hop?: string) => {
       const part = await keep(startPart(here('proxy-part.ts')), measuredCore)
-      return { pid: part.pid, port: await part.ask<number>(kind, { upstream, hop }) }
+      return { pid: part.pid, port: await part.ask<number>(kind, { upstream, hop, log: join(dir, `${part.pid}.log`) }) }
     }
 
     const nginxWeb = await nginx('nginx-web', page.port)
