@@ -26,6 +26,7 @@ import { chooseCertificates, join } from './membership.ts'
 import { createRemovals } from './removals.ts'
 import { createRuntimes, type Runtimes } from './runtimes.ts'
 import { closeServer, createAgentServer, listen, serveWith } from './server.ts'
+import { swapPausedHere } from './swap-out-engine.ts'
 import { createUses } from './uses.ts'
 import { createVolumes, type Volumes } from './volumes.ts'
 
@@ -57,7 +58,8 @@ export const startAgent = async (config: Config, log: Logger): Promise<Agent> =>
   const fetch = clock.listening(await createGatewayFetch(config, log, stopping.signal))
   const certificates = advertised.tls ? await chooseCertificates(config, advertised.host, log) : undefined
   const served = certificates?.next ?? certificates?.current
-  const engine = await fenceBridges({ engine: dockerEngine(located.address), config, log, signal: stopping.signal })
+  const fenced = await fenceBridges({ engine: dockerEngine(located.address), config, log, signal: stopping.signal })
+  const engine = config.swapOut ? await swapPausedHere({ engine: fenced, log, signal: stopping.signal }) : fenced
   const challenges = createChallenges(identity.privateKey, served?.fingerprint)
   const relay = createRelay()
   let host: Host | undefined

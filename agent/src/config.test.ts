@@ -15,6 +15,7 @@ test('a gateway URL is enough', () => {
   assert.equal(config.tls, 'auto')
   assert.equal(config.gatewayCa, undefined)
   assert.equal(config.memoryReserveBytes, 2 ** 30)
+  assert.equal(config.swapOut, false)
   assert.equal(config.joinToken, undefined)
   assert.deepEqual(config.containers, {
     containerPrefix: 'browser-use-browser-',
@@ -57,6 +58,7 @@ test('a malformed value stops the start, names its variable and is not shown', (
     ['PORTHOLE_CONTAINER_PREFIX', '-secret'],
     ['PORTHOLE_VOLUME_PREFIX', 'secret/x'],
     ['PORTHOLE_EXIT_WITH_PARENT', 'secret'],
+    ['PORTHOLE_SWAP_OUT', 'secret'],
     ['PORTHOLE_REACH', 'secret'],
     ['PORTHOLE_FIREWALL', 'secret'],
     ['PORTHOLE_TLS', 'secret'],
@@ -82,10 +84,12 @@ test('a malformed value stops the start, names its variable and is not shown', (
 })
 
 test('numbers and switches are read as the single-host program read them', () => {
-  const config = parseConfig({ ...least, PORT: ' 0 ', PORTHOLE_SLOTS: '1_0', PORTHOLE_EXIT_WITH_PARENT: 'YES' })
+  const switches = { PORTHOLE_EXIT_WITH_PARENT: 'YES', PORTHOLE_SWAP_OUT: 'on' }
+  const config = parseConfig({ ...least, PORT: ' 0 ', PORTHOLE_SLOTS: '1_0', ...switches })
   assert.equal(config.port, 0)
   assert.equal(config.slots, 10)
   assert.equal(config.exitWithParent, true)
+  assert.equal(config.swapOut, true)
 })
 
 test("a machine's name becomes a host name", () => {

@@ -43,6 +43,8 @@ export type Config = {
   memoryReserveBytes: number
   /** How many containers may be starting at a time. */
   startsAtOnce: number
+  /** Whether the memory of a paused container is written to this machine's swap. */
+  swapOut: boolean
   logLevel: LogLevel
   /** Whether to stop when the parent process closes its channel. */
   exitWithParent: boolean
@@ -120,6 +122,7 @@ export const parseConfig = (env: Env): Config => {
     minFreeDiskBytes: int(env, 'PORTHOLE_MIN_FREE_DISK_MB', 1024, 0, 2 ** 30) * 2 ** 20,
     memoryReserveBytes: int(env, 'PORTHOLE_MEMORY_RESERVE_MB', 1024, 0, 2 ** 30) * 2 ** 20,
     startsAtOnce: int(env, 'PORTHOLE_STARTS_AT_ONCE', availableParallelism(), 1, 1000),
+    swapOut: bool(env, 'PORTHOLE_SWAP_OUT', false),
     logLevel: oneOf(env, 'LOG_LEVEL', logLevels, 'info'),
     exitWithParent: bool(env, 'PORTHOLE_EXIT_WITH_PARENT', false),
   }

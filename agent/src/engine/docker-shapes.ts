@@ -58,7 +58,8 @@ export const inspectAnswer = z.object({
   Id: z.string(),
   Name: z.string(),
   Image: z.string().optional(),
-  State: z.object({ Status: z.string(), ExitCode: z.number() }),
+  /** Pid: 0 for one that does not run. */
+  State: z.object({ Status: z.string(), ExitCode: z.number(), Pid: z.number().nullish() }),
   Config: z.object({ Labels: labels, Env: z.array(z.string()).nullish() }),
   NetworkSettings: z.object({
     Networks: z.record(z.string(), z.object({ IPAddress: z.string() })).nullish(),
@@ -123,6 +124,7 @@ export const toContainer = (answer: z.infer<typeof inspectAnswer>): Container =>
     env: answer.Config.Env ?? [],
     ...(address === undefined ? {} : { address }),
     published: Object.fromEntries(published),
+    ...(answer.State.Pid ? { pid: answer.State.Pid } : {}),
     ...(answer.Image === undefined ? {} : { imageId: answer.Image }),
     volumes: (answer.Mounts ?? []).flatMap(({ Type, Name, Source }) =>
       Type === 'volume' && Name !== undefined && Source !== undefined ? [{ name: Name, directory: Source }] : [],

@@ -241,6 +241,21 @@ export const engineCases = (make: () => Promise<EngineBench>): void => {
     await assert.rejects(waiting, EngineUnavailable)
   })
 
+  engineTest('a container has a process while it runs or is paused, and none before and after', async bench => {
+    const { engine } = bench
+    const id = await made(bench, 'has-process')
+    const pid = async () => (await engine.inspect(id))?.pid
+    assert.equal(await pid(), undefined)
+    await engine.start(id)
+    const running = (await pid()) ?? assert.fail('it runs')
+    assert.ok(Number.isInteger(running) && running > 0)
+    await engine.pause(id)
+    assert.equal(await pid(), running)
+    await engine.unpause(id)
+    await engine.stop(id, 0)
+    assert.equal(await pid(), undefined)
+  })
+
   engineTest('a paused container goes on where it was', async bench => {
     const { engine } = bench
     const id = await made(bench, 'pauses')

@@ -115,6 +115,8 @@ export type Container = ContainerSummary & {
   address?: string
   /** Container port → port on the host's loopback, for those that are published. */
   published: Readonly<Record<number, number>>
+  /** Its first process, by the number that it has on the engine's machine; only while there is one. */
+  pid?: number
   /** Of the image it was made from, where the engine tells. */
   imageId?: string
   /** The volumes that it has: their names, and where their directories are on the engine's machine. */

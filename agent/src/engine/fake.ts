@@ -46,6 +46,9 @@ type FakeContainer = {
   log: string[]
 }
 
+/** Above the highest that Linux gives (PID_MAX_LIMIT): nobody's. */
+const noPid = 2 ** 22 + 1
+
 const refuse = (status: number, message: string): EngineRefused => new EngineRefused(status, message)
 
 /** An engine in memory, for unit tests. Its containers are at 127.0.0.1. */
@@ -95,7 +98,7 @@ export const fakeEngine = (options: FakeOptions = {}): FakeEngine => {
   const full = (container: FakeContainer): Container => ({
     ...summary(container),
     env: Object.entries(container.request.env).map(([name, value]) => `${name}=${value}`),
-    ...(isRunning(container) ? { address: '127.0.0.1' } : {}),
+    ...(isRunning(container) ? { address: '127.0.0.1', pid: noPid } : {}),
     published: Object.fromEntries(container.request.publish.map(port => [port, port])),
     imageId: container.imageId,
     volumes: container.request.volumes.map(({ name }) => ({ name, directory: ownDirectory(name) })),
