@@ -21,7 +21,7 @@ import { createHeartbeats } from './heartbeat.ts'
 import { type Identity, loadIdentity } from './identity.ts'
 import { createInventory } from './inventory.ts'
 import { createChallenges } from './joining.ts'
-import { networkLabels } from './labels.ts'
+import { networkLabels, ofHost } from './labels.ts'
 import { chooseCertificates, join } from './membership.ts'
 import { createRemovals } from './removals.ts'
 import { createRuntimes, type Runtimes } from './runtimes.ts'
@@ -59,7 +59,8 @@ export const startAgent = async (config: Config, log: Logger): Promise<Agent> =>
   const certificates = advertised.tls ? await chooseCertificates(config, advertised.host, log) : undefined
   const served = certificates?.next ?? certificates?.current
   const fenced = await fenceBridges({ engine: dockerEngine(located.address), config, log, signal: stopping.signal })
-  const engine = config.swapOut ? await swapPausedHere({ engine: fenced, log, signal: stopping.signal }) : fenced
+  const swapping = config.swapOut ? await swapPausedHere({ engine: fenced, log, signal: stopping.signal }) : undefined
+  const engine = swapping?.engine ?? fenced
   const challenges = createChallenges(identity.privateKey, served?.fingerprint)
   const relay = createRelay()
   let host: Host | undefined
@@ -82,12 +83,13 @@ export const startAgent = async (config: Config, log: Logger): Promise<Agent> =>
       hostId,
       log,
     })
+    void swapping?.beginAll(ofHost(hostId))
     return {
       hostId,
       url,
       close: async () => {
         stopping.abort()
-        await closeServer(server, relay)
+        await Promise.all([closeServer(server, relay), swapping?.settled()])
       },
     }
   } catch (error) {

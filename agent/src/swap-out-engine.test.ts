@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
+import { eventually } from '../../test/kit/eventually.ts'
 import { EngineRefused } from './engine/errors.ts'
 import { type FakeOptions, fakeEngine } from './engine/fake.ts'
+import { ofHost } from './labels.ts'
 import { createRuntimes } from './runtimes.ts'
 import { swapPaused, swapPausedHere } from './swap-out-engine.ts'
-import { fakeKernel, swaps } from './swap-out-testing.ts'
+import { fakeKernel, filesOfV1, swaps } from './swap-out-testing.ts'
 import { defaults, hostId, image, ownerHash, runtime, silent, startCommand } from './testing/orders.ts'
 
 const one = { generation: 1 }
@@ -71,7 +74,8 @@ test('a machine without swap is told of once, at the start', async t => {
   const lines: string[] = []
   const log = pino({}, { write: line => void lines.push(line) })
   const { signal } = new AbortController()
-  const engine = await swapPausedHere({ engine: fakeEngine({ images: [image] }), folders: kernel.folders, signal, log })
+  const plain = fakeEngine({ images: [image] })
+  const { engine } = await swapPausedHere({ engine: plain, folders: kernel.folders, signal, log })
   assert.equal(lines.length, 1)
   assert.match(lines[0] ?? '', /PORTHOLE_SWAP_OUT.*no swap/)
   const runtimes = createRuntimes({
@@ -85,4 +89,66 @@ test('a machine without swap is told of once, at the start', async t => {
   await kernel.write('proc/swaps', swaps.some)
   await swapPausedHere({ engine, folders: kernel.folders, signal, log })
   assert.equal(lines.length, 1)
+})
+
+test('what could not be let go on is written again', async () => {
+  const { runtimes, told, container } = await bench({
+    fault: call => (call === 'unpause' ? new EngineRefused(500, 'cannot thaw') : undefined),
+  })
+  await runtimes.pause(runtime, one)
+  told.length = 0
+  await assert.rejects(runtimes.resume(runtime, one))
+  assert.deepEqual(told, [`stop ${container}`, `begin ${container}`])
+})
+
+/** An engine with one paused container of an agent before, whose memory is counted by plain files. */
+const leftPaused = async (t: TestContext, options: FakeOptions = {}) => {
+  const plain = fakeEngine({ images: [image], ...options })
+  const runtimes = createRuntimes({
+    ...{ engine: plain, hostId, defaults, reach: 'bridge', startsAtOnce: 1, log: silent },
+    probe: async () => ({ ok: true }),
+  })
+  await runtimes.start(runtime, startCommand())
+  await runtimes.pause(runtime, one)
+  const container = (await plain.list({}))[0]?.id ?? assert.fail('it has started')
+  const { pid } = (await plain.inspect(container)) ?? {}
+  return { plain, container, kernel: await fakeKernel(t, filesOfV1(container, 4096, pid)) }
+}
+
+test('what an agent before this one has left paused is written, too', async t => {
+  const { plain, container, kernel } = await leftPaused(t)
+  const { signal } = new AbortController()
+  const { beginAll } = await swapPausedHere({ engine: plain, folders: kernel.folders, signal, log: silent })
+  await beginAll(ofHost(hostId))
+  const written = () => kernel.read(`cgroup/memory/docker/${container}/memory.force_empty`)
+  await eventually(async () => assert.equal(await written(), '0'))
+})
+
+test('an agent that ends waits until what is under way is as it should be left', async t => {
+  const { plain, kernel } = await leftPaused(t)
+  const asked = Promise.withResolvers<void>()
+  const answered = Promise.withResolvers<void>()
+  const stopping = new AbortController()
+  const { beginAll, settled } = await swapPausedHere({
+    engine: {
+      ...plain,
+      inspect: async id => {
+        asked.resolve()
+        await answered.promise
+        return plain.inspect(id)
+      },
+    },
+    ...{ folders: kernel.folders, signal: stopping.signal, log: silent },
+  })
+  await beginAll(ofHost(hostId))
+  await asked.promise
+  stopping.abort()
+  let isSettled = false
+  const ended = settled().then(() => {
+    isSettled = true
+  })
+  await setImmediate()
+  assert.equal(isSettled, false)
+  answered.resolve()
+  await ended
 })

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { constants, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
+import { constants, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
+import { eventually } from '../../test/kit/eventually.ts'
 import type { MemoryGroup } from './swap-out-group.ts'
 import { reclaim, stepBytes, type Write } from './swap-out-reclaim.ts'
 import { fakeKernel, filesOfV1, filesOfV2, containerId as id } from './swap-out-testing.ts'
@@ -106,9 +107,28 @@ test('in cgroup v1 a write that lasts ends with the stop', { timeout: 10_000 }, 
   const group: MemoryGroup = { version: 1, directory: await lastingFile(t) }
   const stop = new AbortController()
   const reclaiming = reclaim(group, stop.signal)
-  setImmediate(() => stop.abort())
+  await eventually(async () => assert.equal((await writersTo(group)).length, 1))
+  stop.abort()
   await assert.rejects(reclaiming, { name: 'AbortError' })
+  await eventually(async () => assert.deepEqual(await writersTo(group), []))
 })
+
+test('in cgroup v1 a write that lasts ends with an agent that is killed', { timeout: 20_000 }, async t => {
+  const group: MemoryGroup = { version: 1, directory: await lastingFile(t) }
+  const script = `import { reclaim } from ${JSON.stringify(import.meta.resolve('./swap-out-reclaim.ts'))}
+    await reclaim(${JSON.stringify(group)}, new AbortController().signal)`
+  const agent = execFile(process.execPath, ['--input-type=module', '--eval', script])
+  await eventually(async () => assert.equal((await writersTo(group)).length, 1))
+  agent.kill('SIGKILL')
+  await eventually(async () => assert.deepEqual(await writersTo(group), []))
+})
+
+/** Processes whose command is to write to a cgroup's file, by their numbers. */
+const writersTo = async ({ directory }: MemoryGroup): Promise<string[]> => {
+  const all = (await readdir('/proc')).filter(name => /^\d+$/.test(name))
+  const commands = await Promise.all(all.map(pid => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
+  return all.filter((_, n) => commands[n] === `tee\0${join(directory, 'memory.force_empty')}\0`)
+}
 
 test('in cgroup v1 a refusal says which file', async t => {
   const { folders } = await fakeKernel(t, {})

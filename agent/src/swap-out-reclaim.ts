@@ -20,12 +20,13 @@ const path = '/usr/local/bin:/usr/bin:/bin'
 
 /**
  * cgroup v1 knows only all at once (memory.force_empty, Linux' Documentation/admin-guide/cgroup-v1/memory.rst), in one write that
- * lasts and that only a signal ends: so another process makes it.
+ * lasts and that only a signal ends: so another process makes it. It dies with this one, or it would go on with a container that the
+ * next agent lets run (setpriv(1), PR_SET_PDEATHSIG).
  */
 const emptyAtOnce = async (group: MemoryGroup, signal: AbortSignal): Promise<void> => {
   signal.throwIfAborted()
   const file = join(group.directory, reclaimFile(group))
-  const writing = promisify(execFile)('tee', [file], {
+  const writing = promisify(execFile)('setpriv', ['--pdeathsig', 'KILL', 'tee', file], {
     env: { PATH: path, LC_ALL: 'C' },
     signal,
     killSignal: 'SIGKILL',

@@ -17,6 +17,8 @@ export type SwapOut = {
   begin(id: string): Promise<SwapOutEnd>
   /** Ends that, or its wait, and waits for nothing. */
   stop(id: string): void
+  /** Resolves when nothing is under way: all have put back what they changed. */
+  idle(): Promise<void>
 }
 
 /** `stopped`: by `stop`, the agent's end or its deadline. `left`: it could not be done, and the log says why. */
@@ -87,7 +89,7 @@ export const createSwapOut = ({ engine, folders, signal, log, ...deps }: SwapOut
 
   const stop = (id: string): void => underWay.get(id)?.abort(new DOMException('it is wanted', 'AbortError'))
 
-  return { begin, stop }
+  return { begin, stop, idle: () => lanes.run('swap', async () => undefined) }
 }
 
 const isTimeout = (error: unknown): boolean => error instanceof DOMException && error.name === 'TimeoutError'
