@@ -6,6 +6,7 @@ import {
   findHost,
   type HostView,
   listHosts,
+  listWarmInTheWay,
   type NewRuntime,
   type PlacementPolicy,
   type RuntimeRow,
@@ -15,7 +16,7 @@ import {
 } from '@porthole/db'
 import { Problem } from '../problem.ts'
 import { type Chooser, createChooser } from './choice.ts'
-import { type Candidate, type Demand, demandOf, type Reason, scoreOf, whyNot } from './score.ts'
+import { type Candidate, type Demand, demandOf, leastDiskBytes, type Reason, scoreOf, whyNot } from './score.ts'
 import { type Snapshot, snapshotOf } from './snapshot.ts'
 
 /** Chooses hosts. */
@@ -226,10 +227,15 @@ export const createPlacement = ({
       }
     },
 
-    explain: async demand =>
-      (await allHosts())
+    explain: async demand => {
+      const all = (await allHosts())
         .map(host => ({ host, score: scoreOf(host, demand), reason: whyNot(host, demand) }))
-        .toSorted((a, b) => b.score - a.score),
+        .toSorted((a, b) => b.score - a.score)
+      if (all.some(({ reason }) => !reason)) return all
+      // Who finds no room has what is only kept warm make way.
+      const [inTheWay] = await listWarmInTheWay(db, demand, { labels: demand.require, leastDiskBytes })
+      return all.map(one => (one.host.id === inTheWay?.hostId ? { ...one, reason: undefined } : one))
+    },
   }
 }
 

@@ -17,7 +17,9 @@ import { freshDatabase } from '../../../test/kit/database.ts'
 import { eventually } from '../../../test/kit/eventually.ts'
 import { type Changes, listenForChanges } from './changes.ts'
 import { leaseMs } from './driver.ts'
+import { createPlacement } from './placement.ts'
 import { openRoom, type Room } from './room.ts'
+import { type Demand, demandOf } from './score.ts'
 import type { Spec, WarmSize } from './specs.ts'
 import { builtInSpecs } from './specs.ts'
 import { fakeHost, refusal, type TestGateway, testGateway } from './testing.ts'
@@ -185,6 +187,11 @@ describe('the warm pool', () => {
     addGateway()
     // Never the last slot.
     await untilWarm(3)
+    const demand = demandOf(wanted('x'), 'spread', undefined)
+    const larger = { ...demand, cpuMillis: 3 * demand.cpuMillis }
+    const placement = createPlacement({ db: database.db, imageOf: () => undefined })
+    const fits = async (need: Demand) => (await placement.explain(need)).map(({ reason }) => reason === undefined)
+    assert.deepEqual([await fits(larger), await fits({ ...larger, cpuMillis: 5000 })], [[true], [false]])
     specs = [spec(3, { env: { A: 'b' } })]
     const cold = async (owner: string) => {
       const { row } = await gateway.ensure(wanted(owner), 0)
