@@ -1,3 +1,4 @@
+export * from './anew.ts'
 export * from './audit.ts'
 export * from './clock.ts'
 export * from './connect.ts'

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { z } from 'zod'
 import { type Child, startChild } from './child.ts'
+import { Explained } from './explained.ts'
 
 /** What every piece is told about its place. */
 type Place = {
@@ -144,8 +145,11 @@ export async function bootstrapTenant(
     signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
   })
   const { stdout } = await run.catch((error: Error & { stderr?: string }) => {
+    const said = (error.stderr || error.message).slice(-2_000)
+    const setting = /^gateway: ([A-Z][A-Z0-9_]+ .*)$/m.exec(said)?.[1]
+    if (setting !== undefined) throw new Explained(setting)
     // Its own message would repeat the command; the words on stderr say what went wrong.
-    throw new Error(`creating the tenant ${tenant} failed:\n${(error.stderr || error.message).slice(-2_000)}`)
+    throw new Error(`creating the tenant ${tenant} failed:\n${said}`)
   })
   return bootstrapAnswer.parse(JSON.parse(stdout))
 }

@@ -1,6 +1,7 @@
 import {
   type Allowance,
   alsoRemoveVolume,
+  askAnew,
   CreatesExceeded,
   type Db,
   dueRemovals,
@@ -10,6 +11,7 @@ import {
   findTenant,
   forgetProfile,
   forgetProfileAway,
+  hasNeverRun,
   type IdlePolicy,
   type NewRuntime,
   OwnerHashTaken,
@@ -303,8 +305,13 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
       const claimingAt = performance.now()
       const claimed = await claim(wanted, msLeft())
       if (!claimed) continue
-      // What the request names as its spec is that of a new one.
-      if (idle && !claimed.created) await setIdle(db, claimed.row.id, idle(claimed.row.spec))
+      if (!claimed.created && hasNeverRun(claimed.row)) {
+        await askAnew(db, claimed.row, wanted)
+        await setIdle(db, claimed.row.id, wanted.idle ?? {})
+      } else if (idle && !claimed.created) {
+        // What the request names as its spec is that of a new one.
+        await setIdle(db, claimed.row.id, idle(claimed.row.spec))
+      }
       // Who wants another one does not wait for the host that has this one.
       if (freshProfile && isToBePlaced(claimed.row)) await startAfresh(wanted)
       if (claimed.created) {
