@@ -99,13 +99,10 @@ describe('the conductor', { concurrency: false }, () => {
 
   it('who asked for more than there is gets what they ask for next', async () => {
     const { ensure, stop } = another()
-    const tooMuch = wanted('alice', { needMemoryBytes: 100_000, labels: { is: 'first' }, idle: { stopAfter: 60 } })
+    const tooMuch = wanted('alice', { needMemoryBytes: 100_000, labels: { is: 'first' } })
     await assert.rejects(ensure(tooMuch, 10_000), codeOf('no-capacity'))
     const { row, created } = await ensure(wanted('alice', { labels: { is: 'second' } }), 10_000)
-    assert.deepEqual(
-      [created, row.state, row.needMemoryBytes, row.labels, row.idle],
-      [false, 'running', 1000, { is: 'second' }, {}],
-    )
+    assert.deepEqual([created, row.state, row.needMemoryBytes, row.labels], [false, 'running', 1000, { is: 'second' }])
     // What has run stays as it is.
     await stop(row, 10_000)
     const again = await ensure(wanted('alice', { needMemoryBytes: 2000 }), 10_000)

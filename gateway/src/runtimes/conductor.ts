@@ -305,13 +305,10 @@ export const createConductor = ({ db, agents, changes, driver, placement, room, 
       const claimingAt = performance.now()
       const claimed = await claim(wanted, msLeft())
       if (!claimed) continue
-      if (!claimed.created && hasNeverRun(claimed.row)) {
-        await askAnew(db, claimed.row, wanted)
-        await setIdle(db, claimed.row.id, wanted.idle ?? {})
-      } else if (idle && !claimed.created) {
-        // What the request names as its spec is that of a new one.
-        await setIdle(db, claimed.row.id, idle(claimed.row.spec))
-      }
+      const isAnew = !claimed.created && hasNeverRun(claimed.row)
+      if (isAnew) await askAnew(db, claimed.row, wanted)
+      // What the request names as its spec is that of a new one.
+      if (idle && !claimed.created) await setIdle(db, claimed.row.id, idle((isAnew ? wanted : claimed.row).spec))
       // Who wants another one does not wait for the host that has this one.
       if (freshProfile && isToBePlaced(claimed.row)) await startAfresh(wanted)
       if (claimed.created) {
