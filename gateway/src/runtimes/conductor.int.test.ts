@@ -397,10 +397,11 @@ describe('the conductor', { concurrency: false }, () => {
 
   it('a start whose host goes silent holds its room until the host confirms that nothing is left', async () => {
     const { ensure } = another()
-    host.script.start = async () => {
+    const away = async () => {
       throw new AgentUnreachable('away')
     }
-    host.script.stop = host.script.start
+    host.script.start = away
+    host.script.stop = away
     await assert.rejects(ensure(wanted('alice'), 30_000), codeOf('host-unreachable'))
     assert.equal(await slots(), 1)
     host.script.stop = async () => {}

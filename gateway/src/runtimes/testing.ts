@@ -26,7 +26,7 @@ export const fakeHost = () => {
   const containers = new Map<string, RuntimeFacts>()
   const calls: string[] = []
   const script = {
-    start: async () => {},
+    start: async (_runtimeId: string) => {},
     /** What its starts tell of their steps. */
     steps: undefined as StartSteps | undefined,
     remove: async () => {},
@@ -55,7 +55,7 @@ export const fakeHost = () => {
     at: ({ id }) => ({
       start: async (id, { generation, ownerHash }) => {
         calls.push(`start ${generation}`)
-        await script.start()
+        await script.start(id)
         containers.set(id, { id, generation, ownerHash, state: 'running', healthy: true })
         return { id, generation, ownerHash, state: 'running', ...(script.steps && { steps: script.steps }) }
       },
