@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import Docker from 'dockerode'
 import { agentTestLog } from '../../test/kit/logs.ts'
@@ -9,21 +8,14 @@ import { httpProbe } from './health.ts'
 import { createRuntimes } from './runtimes.ts'
 import { realEngine } from './testing/config.ts'
 import { runIn } from './testing/inside.ts'
-import { recipe, defaults as someDefaults, startCommand } from './testing/orders.ts'
+import { recipe, startCommand } from './testing/orders.ts'
+import { ownHost } from './testing/run.ts'
 
 const { address, image } = await realEngine()
 const engine = dockerEngine(address)
 const docker = new Docker(address)
 const log = agentTestLog('agent')
-const run = randomBytes(4).toString('hex')
-const hostId = `host_test_${run}`
-const defaults = {
-  ...someDefaults,
-  image,
-  network: `porthole-test-${run}`,
-  containerPrefix: `porthole-test-${run}-c-`,
-  volumePrefix: `porthole-test-${run}-v-`,
-}
+const { run, hostId, defaults } = ownHost(image)
 const memoryBytes = 2 ** 30
 const pids = 400
 const probe = httpProbe()

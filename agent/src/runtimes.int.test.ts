@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import http from 'node:http'
 import { after, test } from 'node:test'
 import type { Recipe } from '@porthole/protocol'
@@ -11,24 +10,17 @@ import { httpProbe } from './health.ts'
 import { AgentError } from './problems.ts'
 import { createRuntimes } from './runtimes.ts'
 import { realEngine } from './testing/config.ts'
-import { perlServer, recipe, defaults as someDefaults, startCommand } from './testing/orders.ts'
+import { perlServer, recipe, startCommand } from './testing/orders.ts'
+import { ownHost } from './testing/run.ts'
 
 const { address, image } = await realEngine()
 const engine = dockerEngine(address)
 const docker = new Docker(address)
 const log = agentTestLog('agent')
-const run = randomBytes(4).toString('hex')
-const hostId = `host_test_${run}`
+const { run, hostId, defaults } = ownHost(image)
 const browserImage = 'browser-use-browser-runtime:latest'
 // Before the first test: they begin to run as soon as this file waits for anything.
 const hasBrowser = await engine.hasImage(browserImage)
-const defaults = {
-  ...someDefaults,
-  image,
-  network: `porthole-test-${run}`,
-  containerPrefix: `porthole-test-${run}-c-`,
-  volumePrefix: `porthole-test-${run}-v-`,
-}
 const newHost = () =>
   createRuntimes({ engine, probe: httpProbe(), hostId, defaults, reach: 'bridge', startsAtOnce: 2, log })
 const runtimes = newHost()

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import http from 'node:http'
@@ -18,21 +17,14 @@ import { createSwapOut, type SwapOutEnd } from './swap-out.ts'
 import { swapPaused } from './swap-out-engine.ts'
 import { kernelFolders, memoryGroupOf, residentBytes } from './swap-out-group.ts'
 import { realEngine } from './testing/config.ts'
-import { recipe, defaults as someDefaults, startCommand } from './testing/orders.ts'
+import { recipe, startCommand } from './testing/orders.ts'
+import { ownHost } from './testing/run.ts'
 
 const { address, image } = await realEngine()
 const engine = dockerEngine(address)
 const docker = new Docker(address)
 const log = agentTestLog('agent')
-const run = randomBytes(4).toString('hex')
-const hostId = `host_test_${run}`
-const defaults = {
-  ...someDefaults,
-  image,
-  network: `porthole-test-${run}`,
-  containerPrefix: `porthole-test-${run}-c-`,
-  volumePrefix: `porthole-test-${run}-v-`,
-}
+const { run, hostId, defaults } = ownHost(image)
 
 /** CAP_SYS_ADMIN, which root in a container usually lacks: bit 21 of what the kernel says of this process. */
 const isAdmin = (status: string) => (BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`) >> 21n) & 1n
